@@ -1,0 +1,1 @@
+"""Datasets: layouts, the manifest, zero-shot splits, guarded image loading, sampling, synthetic birds."""

@@ -1,0 +1,1 @@
+"""The vision tower, the poolers and the deployable retriever."""

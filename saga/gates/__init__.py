@@ -1,0 +1,1 @@
+"""Gates that a candidate encoder must pass."""

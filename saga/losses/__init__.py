@@ -1,0 +1,1 @@
+"""Metric, GRPO and attention-alignment losses."""

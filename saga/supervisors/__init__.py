@@ -1,0 +1,1 @@
+"""Frozen multimodal LLMs: prompts, rollout, replay, attention."""

@@ -1,0 +1,1 @@
+"""The SAGA trainer: phases A, B, C; checkpoints; history."""
