@@ -1,0 +1,1 @@
+"""Pretrains the tiny supervisor that ships with the project (`saga build-supervisor`)."""

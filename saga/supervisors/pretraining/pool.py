@@ -1,0 +1,72 @@
+"""Pictures to pretrain on: groups of four related birds, never of a test or validation class."""
+
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from saga.data.synthetic.attributes import Combination, draw, mutate
+from saga.data.synthetic.attributes import values_of as values_of
+from saga.data.synthetic.drawing import Scene, draw_bird
+
+GROUP = 4
+GROUPS_PER_JOB = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Images (n, S, S, 3) uint8 and their combinations; four in a row form a group.
+
+    In a group the first two birds are of one class, the third differs from it in one attribute, the
+    fourth in one to three.
+    """
+
+    images: np.ndarray
+    combinations: list[Combination]
+
+    @property
+    def groups(self) -> int:
+        """Number of groups."""
+        return len(self.combinations) // GROUP
+
+
+def render_pool(groups: int, image_size: int, clutter: float, seed: list[int], workers: int) -> Pool:
+    """Render groups in parallel; the result does not depend on the number of workers."""
+    jobs = [
+        (min(GROUPS_PER_JOB, groups - start), image_size, clutter, [*seed, start])
+        for start in range(0, groups, GROUPS_PER_JOB)
+    ]
+    with ProcessPoolExecutor(workers) as executor:
+        parts = list(executor.map(_render, *zip(*jobs)))
+    images = np.concatenate([images for images, _ in parts])
+    return Pool(images, [combination for _, part in parts for combination in part])
+
+
+def _render(
+    groups: int, image_size: int, clutter: float, seed: list[int]
+) -> tuple[np.ndarray, list[Combination]]:
+    rng = np.random.default_rng(seed)
+    images, combinations = [], []
+    for _ in range(groups):
+        parent = draw(rng, "train")
+        near = mutate(parent, rng, 1, "train")
+        far = mutate(parent, rng, int(rng.integers(1, 4)), "train")
+        for combination in (parent, parent, near, far):
+            scene = Scene(image_size, rng.uniform(0, clutter))
+            images.append(draw_bird(values_of(combination), rng, scene))
+            combinations.append(combination)
+    return np.stack(images), combinations
+
+
+def draw_pairs(groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Three pairs a group, in either order: one of the same class, two of different ones."""
+    first, second = [], []
+    for start in range(0, groups * GROUP, GROUP):
+        near = (0, 2) if rng.random() < 0.5 else (1, 2)
+        far = (1, 3) if rng.random() < 0.6 else (2, 3)
+        for a, b in ((0, 1), near, far):
+            if rng.random() < 0.5:
+                a, b = b, a
+            first.append(start + a)
+            second.append(start + b)
+    return np.array(first), np.array(second)

@@ -1,0 +1,228 @@
+"""Supervised pretraining of the tiny supervisor: describe two birds, then say whether they match.
+
+Teacher-forced cross-entropy on true answers, plus a probe that reads the attributes off the vision
+tokens and helps the tower at the start (it is thrown away). The pool never shows a combination that a
+test or validation class may have, never shows haze, and its backgrounds are free of the class.
+
+    saga build-supervisor configs/supervisor.yaml
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saga.data.synthetic.attributes import ATTRIBUTES, COUNTS, Combination, values_of
+from saga.encoders.tower import VisionTokens
+from saga.encoders.towers.qwen3_vl import Qwen3VLTower
+from saga.files import file_digests, replace_folder, write_json, write_text
+from saga.supervisors.backbone import Qwen3VLBackbone
+from saga.supervisors.pretraining.card import model_card
+from saga.supervisors.pretraining.configuration import PretrainingConfig, Stage
+from saga.supervisors.pretraining.model import build_model, preprocessor_config
+from saga.supervisors.pretraining.pool import GROUP, Pool, draw_pairs, render_pool
+from saga.supervisors.pretraining.tokenizer import answer_text, build_tokenizer
+
+PROMPT = "compare the two birds :"
+ITEM, VERDICT_KEY = "bird", "same_species"
+WARMUP_STEPS = 100
+Progress = Callable[[int, int, dict[str, float]], None]
+
+
+class AttributeProbe(nn.Module):
+    """Reads each attribute off the vision tokens through one attention query."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.queries_AD = nn.Parameter(torch.randn(len(COUNTS), width) * 0.05)
+        self.keys = nn.Linear(width, width)
+        self.heads = nn.ModuleList([nn.Linear(width, n) for n in COUNTS])
+
+    def forward(self, tokens_BND: Tensor, combinations_BA: Tensor) -> Tensor:
+        """Mean cross-entropy over attributes."""
+        scores_BAN = self.queries_AD @ self.keys(tokens_BND).transpose(1, 2)
+        pooled_BAD = (scores_BAN / tokens_BND.shape[-1] ** 0.5).softmax(-1) @ tokens_BND
+        losses = [
+            F.cross_entropy(head(pooled_BAD[:, i]), combinations_BA[:, i])
+            for i, head in enumerate(self.heads)
+        ]
+        return torch.stack(losses).mean()
+
+
+class Pretrainer:
+    """Model, probe and batches of one pretraining."""
+
+    def __init__(self, config: PretrainingConfig) -> None:
+        self.config = config
+        self.tokenizer = build_tokenizer(PROMPT, ITEM, VERDICT_KEY, ATTRIBUTES)
+        self.model = build_model(self.tokenizer, config.seed)
+        self.backbone = Qwen3VLBackbone(self.model, self.tokenizer)
+        self.tower = Qwen3VLTower(self.model.model.visual)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.probe = AttributeProbe(self.tower.width)
+        self.parameters = [*self.model.parameters(), *self.probe.parameters()]
+
+    def run(self, progress: Progress | None = None) -> Pool:
+        """All stages; returns the last stage's held-out pool."""
+        held_out = None
+        total, done = sum(stage.steps for stage in self.config.stages), 0
+        for number, stage in enumerate(self.config.stages):
+            pools = [
+                render_pool(
+                    groups,
+                    stage.image_size,
+                    self.config.clutter,
+                    [self.config.seed, 3, number, part],
+                    self.config.workers,
+                )
+                for part, groups in enumerate((stage.groups, self.config.held_out_groups))
+            ]
+            self._run_stage(number, stage, pools[0], total, done, progress)
+            held_out, done = pools[1], done + stage.steps
+        assert held_out is not None
+        return held_out
+
+    def _run_stage(
+        self,
+        number: int,
+        stage: Stage,
+        pool: Pool,
+        total: int,
+        done: int,
+        progress: Progress | None,
+    ) -> None:
+        optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=stage.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=self.config.weight_decay,
+        )
+        rng = np.random.default_rng([self.config.seed, 4, number])
+        self.model.train()
+        for step in range(stage.steps):
+            share = step / stage.steps
+            rate = 0.97 * 0.5 * (1 + math.cos(math.pi * share)) + 0.03
+            for group in optimizer.param_groups:
+                group["lr"] = stage.learning_rate * rate * min(1, step / WARMUP_STEPS)
+            answers, probe = self._losses(pool, rng)
+            weight = stage.probe_weight * ((1 - share) if stage.probe_decays else 1)
+            optimizer.zero_grad()
+            (answers + weight * probe).backward()
+            nn.utils.clip_grad_norm_(self.parameters, 1.0)
+            optimizer.step()
+            if progress is not None:
+                progress(
+                    done + step + 1, total, {"answers": answers.item(), "probe": probe.item()}
+                )
+        self.model.eval()
+
+    def _losses(self, pool: Pool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        groups = rng.choice(pool.groups, self.config.groups_per_step, replace=False)
+        index = (groups[:, None] * GROUP + np.arange(GROUP)).ravel()
+        combinations = [pool.combinations[i] for i in index]
+        a, b = draw_pairs(len(groups), rng)
+        tokens = self.encode(pool.images[index])
+        logits_PTV, answer_PT = self.teacher_forced(tokens, combinations, a, b)
+        answers = F.cross_entropy(
+            logits_PTV.flatten(0, 1),
+            answer_PT.flatten(),
+            ignore_index=self.tokenizer.pad_token_id,
+        )
+        return answers, self.probe(tokens.tokens_BND, torch.tensor(combinations))
+
+    def encode(self, images: np.ndarray) -> VisionTokens:
+        """Tokens of uint8 images (B, S, S, 3)."""
+        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+        return self.tower(pixels)
+
+    def teacher_forced(
+        self, tokens: VisionTokens, combinations: list[Combination], a: np.ndarray, b: np.ndarray
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (P, T, V) for the true answers (P, T), padded at the end."""
+        answer_PT = self._answers([(combinations[i], combinations[j]) for i, j in zip(a, b)])
+        side = int(tokens.tokens_BND.shape[1] ** 0.5)
+        prefix = self.backbone.prefix(PROMPT, (side, side))
+        embeds, visual = self.backbone.embed_pairs(prefix, tokens.index(a), tokens.index(b))
+        P, T = answer_PT.shape
+        embeds = torch.cat([embeds, self.backbone.embed(answer_PT)], 1)
+        positions = torch.cat([prefix.positions_RS, _next(prefix.positions_RS, T)], 1)
+        if visual is not None:
+            blank = visual.mask_PS.new_zeros(P, T)
+            visual = type(visual)(torch.cat([visual.mask_PS, blank], 1), visual.levels)
+        hidden = self.backbone.hidden(embeds, positions[:, None].expand(-1, P, -1), visual=visual)
+        return self.backbone.logits(hidden[:, len(prefix) - 1 : -1]), answer_PT
+
+    def _answers(self, pairs: list[tuple[Combination, Combination]]) -> Tensor:
+        rows = []
+        for first, second in pairs:
+            text = answer_text(ITEM, VERDICT_KEY, values_of(first), values_of(second))
+            rows.append([*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id])
+        longest = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        return torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+
+    @torch.no_grad()
+    def measure(self, pool: Pool, seed: int = 0) -> dict[str, float]:
+        """Teacher-forced accuracy of each attribute's value and of the verdict, on held-out birds."""
+        rng = np.random.default_rng([seed, 5])
+        right: dict[str, list[float]] = {name: [] for name in [*ATTRIBUTES, "verdict"]}
+        names = list(ATTRIBUTES)
+        for start in range(0, pool.groups, 25):
+            groups = range(start, min(start + 25, pool.groups))
+            index = np.concatenate([np.arange(g * GROUP, g * GROUP + GROUP) for g in groups])
+            a, b = draw_pairs(len(groups), rng)
+            combinations = [pool.combinations[i] for i in index]
+            logits, answer = self.teacher_forced(self.encode(pool.images[index]), combinations, a, b)
+            hit = logits.argmax(-1) == answer
+            for i, name in enumerate(names):
+                slots = [1 + i, 2 + len(names) + i]
+                right[name] += hit[:, slots].float().mean(1).tolist()
+            ends = (answer == self.tokenizer.eos_token_id).float().argmax(1)
+            right["verdict"] += hit[torch.arange(len(a)), ends - 1].float().tolist()
+        return {name: float(np.mean(values)) for name, values in right.items()}
+
+
+def _next(positions_RS: Tensor, T: int) -> Tensor:
+    """Rotary positions of T tokens that follow the prompt."""
+    start = int(positions_RS.max()) + 1
+    return torch.arange(start, start + T).expand(positions_RS.shape[0], -1)
+
+
+def build_supervisor(
+    config: PretrainingConfig, output: Path, commit: str, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Pretrain and save in the hub's folder format; returns what the model card states.
+
+    Args:
+        config: settings.
+        output: folder to write; appears only when it is whole.
+        commit: git commit of the code, for the model card.
+        progress: called with (step, steps, losses).
+    """
+    started = time.time()
+    pretrainer = Pretrainer(config)
+    held_out = pretrainer.run(progress)
+    facts = {
+        "accuracy": pretrainer.measure(held_out),
+        "parameters": sum(p.numel() for p in pretrainer.model.parameters()),
+        "config": asdict(config),
+        "commit": commit,
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "minutes": round((time.time() - started) / 60, 1),
+    }
+    with replace_folder(output) as folder:
+        pretrainer.model.save_pretrained(folder)
+        pretrainer.tokenizer.save_pretrained(folder)
+        write_json(folder / "preprocessor_config.json", preprocessor_config())
+        write_json(folder / "pretraining.json", facts)
+        write_text(folder / "README.md", model_card(facts))
+        write_json(folder / "digests.json", file_digests(folder))
+    return facts
