@@ -1,0 +1,100 @@
+"""The DAPO buffer: rounds of rollouts until K pairs contribute (METHOD section 3, L_GRPO).
+
+It lives within one optimizer step. What it holds was sampled from the encoder as it is now, so the
+policy gradient stays on-policy; nothing is carried over to the next step.
+
+Shapes: P pairs, G group size, T generated tokens.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from saga.losses.grpo import contributing_pairs
+from saga.supervisors.supervisor import Verdicts
+from saga.training.microbatch import MicroBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One micro-batch's rollouts and the pairs of it that were kept."""
+
+    micro: MicroBatch
+    first_P: Tensor
+    """Index of each kept pair's first image in the micro-batch."""
+    second_P: Tensor
+    verdicts: Verdicts
+    """Of the kept pairs."""
+
+
+@dataclass
+class Buffer:
+    """Contributing pairs of one step."""
+
+    capacity: int
+    rounds: list[Round] = field(default_factory=list)
+    seen: int = 0
+    contributing: int = 0
+    rewards: list[float] = field(default_factory=list)
+    parsed: list[float] = field(default_factory=list)
+    lengths: list[float] = field(default_factory=list)
+    right_same: list[float] = field(default_factory=list)
+    right_different: list[float] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """Pairs held."""
+        return sum(len(r.first_P) for r in self.rounds)
+
+    @property
+    def full(self) -> bool:
+        """Whether K pairs are held."""
+        return self.kept >= self.capacity
+
+    @property
+    def tokens(self) -> int:
+        """Generated tokens of all held completions: what L_GRPO is normalised by."""
+        return sum(int(r.verdicts.completions.lengths_PG.sum()) for r in self.rounds)
+
+    def add(self, micro: MicroBatch, verdicts: Verdicts) -> None:
+        """Keep the contributing pairs of a round, up to the capacity."""
+        chosen = contributing_pairs(verdicts.rewards_PG).nonzero()[:, 0]
+        self.seen += len(verdicts.rewards_PG)
+        self.contributing += len(chosen)
+        self._note(micro, verdicts)
+        chosen = chosen[: self.capacity - self.kept]
+        if not len(chosen):
+            return
+        first_P, second_P, _ = micro.pair_tensors()
+        kept = Verdicts(
+            verdicts.completions.select(chosen.to(verdicts.completions.lengths_PG.device)),
+            [verdicts.answers[int(p)] for p in chosen],
+            verdicts.rewards_PG[chosen],
+        )
+        self.rounds.append(Round(micro, first_P[chosen], second_P[chosen], kept))
+
+    def _note(self, micro: MicroBatch, verdicts: Verdicts) -> None:
+        """Figures over all pairs seen, kept or not."""
+        same_P = micro.pair_tensors()[2]
+        self.rewards += verdicts.rewards_PG.mean(1).tolist()
+        self.right_same += verdicts.rewards_PG[same_P].mean(1).tolist()
+        self.right_different += verdicts.rewards_PG[~same_P].mean(1).tolist()
+        self.parsed.append(verdicts.parsed_share)
+        self.lengths.append(float(verdicts.completions.lengths_PG.float().mean()))
+
+    def metrics(self) -> dict[str, float]:
+        """Reward, contributing share and shape of the rollouts of this step."""
+        figures = {
+            "rollout/reward": self.rewards,
+            "rollout/reward_same": self.right_same,
+            "rollout/reward_different": self.right_different,
+            "rollout/parsed": self.parsed,
+            "rollout/length": self.lengths,
+        }
+        metrics = {k: float(torch.tensor(v).mean()) for k, v in figures.items() if v}
+        return metrics | {
+            "rollout/contributing": self.contributing / max(1, self.seen),
+            "rollout/pairs": float(self.seen),
+            "rollout/kept": float(self.kept),
+        }

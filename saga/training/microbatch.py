@@ -1,0 +1,77 @@
+"""A class-balanced batch of images on its way through the tower.
+
+The tower runs once per micro-batch. Every loss then works on a detached copy of its tokens, and the
+gradients that gather there go back through the tower at the end (GradCache), so the frozen language
+model's graph and the tower's are never in memory together.
+
+Shapes: B images, P pairs, N tokens, D width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from saga.encoders.tower import VisionTokens
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """Tokens of a batch, with and without their graph, and the pairs drawn from it."""
+
+    tokens: VisionTokens
+    """With the graph to θ."""
+    leaf: VisionTokens
+    """The same values, detached, collecting gradient."""
+    labels_B: Tensor
+    pairs: list[tuple[int, int, bool]]
+    """(first, second, same class) as positions in the batch."""
+
+    def pair_tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """First and second positions (P,) and whether each pair is of one class (P,)."""
+        first, second, same = zip(*self.pairs) if self.pairs else ((), (), ())
+        return (
+            torch.tensor(first, dtype=torch.long),
+            torch.tensor(second, dtype=torch.long),
+            torch.tensor(same, dtype=torch.bool),
+        )
+
+
+def leaf_of(tokens: VisionTokens) -> VisionTokens:
+    """A detached copy that collects gradient."""
+    return VisionTokens(
+        tokens.tokens_BND.detach().requires_grad_(True),
+        tuple(level.detach().requires_grad_(True) for level in tokens.deepstack),
+    )
+
+
+def tensors_of(tokens: VisionTokens) -> list[Tensor]:
+    """All tensors of some tokens, deepstack levels last."""
+    return [tokens.tokens_BND, *tokens.deepstack]
+
+
+def through_tower(
+    micro: MicroBatch, gradients: list[Tensor | None], parameters: list[nn.Parameter]
+) -> list[Tensor | None]:
+    """Gradients of θ from gradients of the tokens.
+
+    Args:
+        micro: whose graph is used; it stays usable.
+        gradients: one per tensor of `tensors_of(micro.leaf)`; None where nothing arrived.
+        parameters: θ.
+    """
+    arrived = [
+        (out, grad) for out, grad in zip(tensors_of(micro.tokens), gradients) if grad is not None
+    ]
+    if not arrived or not parameters:
+        return [None] * len(parameters)
+    outputs, grads = zip(*arrived)
+    return list(
+        torch.autograd.grad(
+            outputs,
+            parameters,
+            [g.to(o.dtype) for o, g in zip(outputs, grads)],
+            retain_graph=True,
+            allow_unused=True,
+        )
+    )

@@ -1,0 +1,435 @@
+"""The SAGA trainer (METHOD section 4, the paper's Algorithm 1).
+
+One optimizer step:
+
+A. a class-balanced micro-batch goes through the tower; L_DML on its pooled embeddings;
+B. without gradient, pairs of it are rolled out and judged; more micro-batches follow (each with its
+   own L_DML) until K pairs contribute or `max_rounds` is reached;
+C. the kept completions are replayed with gradient into the tokens (L_GRPO), and where the verdict was
+   right the supervisor's attention teaches the pooler (L_KL); the gathered token gradients go back
+   through the tower; clip; one AdamW step.
+
+L_DML reaches θ, φ and the proxies; L_GRPO reaches θ alone; L_KL reaches φ alone; ψ is never touched.
+The norm of each term's gradient is logged by itself, before weights and clipping.
+
+Deviations from the paper: micro-batches of one step average their L_DML, since their number is known
+only afterwards; the encoder's tokens are computed once per micro-batch and used in A, B and C.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saga.data.batches import ImageStore
+from saga.data.manifest import DatasetManifest
+from saga.encoders.poolers import build_pooler
+from saga.encoders.retriever import Retriever
+from saga.encoders.tuning import prepare_tower
+from saga.files import digest_of
+from saga.losses.metric import build_metric_loss
+from saga.mining.batching import PairGuidedSampler
+from saga.mining.pairs import PairSet
+from saga.supervisors.checkpoint import choose_device, load_checkpoint
+from saga.supervisors.prompts import load_prompt
+from saga.supervisors.supervisor import Supervisor
+from saga.training.arm import ArmConfig, check_arm
+from saga.training.buffer import Buffer
+from saga.training.diagnosis import CollapseWatch, embedding_metrics
+from saga.training.history import TrainingHistory
+from saga.training.microbatch import MicroBatch, leaf_of, tensors_of, through_tower
+from saga.training.optimizer import (
+    Gradients,
+    Parameters,
+    add_scaled,
+    build_optimizer,
+    clip,
+    norm,
+    schedule,
+    set_rates,
+)
+from saga.training.state import (
+    TrainingState,
+    load_state,
+    optimizer_tensors,
+    random_tensors,
+    restore_optimizer,
+    restore_random,
+    save_state,
+)
+from saga.training.terms import alignment_gradients, policy_gradients
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a caller is told after each step."""
+
+    arm: str
+    step: int
+    steps: int
+    seconds: float
+    """Since this call of `train` began."""
+    resumed_at: int
+    """Step at which this call began; 0 for a fresh run."""
+    metrics: Metrics
+
+
+def train(
+    config: ArmConfig,
+    manifest: DatasetManifest,
+    pairs: PairSet,
+    *,
+    checkpoint_folder: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    provenance: dict[str, Any] | None = None,
+) -> tuple[Retriever, TrainingHistory]:
+    """Train one arm and return the deployable encoder and its history.
+
+    Args:
+        config: the arm.
+        manifest: the data; only its training rows are touched.
+        pairs: mined pairs of training images.
+        checkpoint_folder: where resumable checkpoints go; a checkpoint of the same configuration and
+            inputs found there is continued.
+        progress: called after every step.
+        provenance: further digests to record in the encoder.
+
+    Raises:
+        UserInputError: if configuration, data and supervisor do not fit together.
+    """
+    trainer = Trainer(config, manifest, pairs)
+    key = digest_of(
+        {"arm": asdict(config), "manifest": manifest.digest, "pairs": pairs.digest}
+        | {"supervisor": trainer.supervisor_digest}
+    )
+    if checkpoint_folder is not None and (state := load_state(checkpoint_folder, key)):
+        trainer.restore(state)
+    resumed_at, started = trainer.steps_done, time.monotonic()
+    every = config.training.checkpoint_every
+    while not trainer.finished:
+        metrics = trainer.step()
+        if progress is not None:
+            seconds = time.monotonic() - started
+            progress(
+                Progress(
+                    config.name, trainer.steps_done, trainer.steps, seconds, resumed_at, metrics
+                )
+            )
+        if checkpoint_folder is not None and every and trainer.steps_done % every == 0:
+            save_state(checkpoint_folder, trainer.state(), key)
+    if checkpoint_folder is not None and every:
+        save_state(checkpoint_folder, trainer.state(), key)
+    return trainer.retriever(provenance or {}), trainer.history()
+
+
+def untrained_retriever(config: ArmConfig) -> Retriever:
+    """The tower as it comes with the supervisor, mean-pooled: METHOD section 7's "tower as is"."""
+    from saga.encoders.configuration import PoolerConfig
+
+    checkpoint = load_checkpoint(config.supervisor)
+    pooler = build_pooler(PoolerConfig(kind="mean"), checkpoint.tower.width)
+    return Retriever(
+        checkpoint.tower,
+        pooler,
+        checkpoint.preprocessor,
+        {"arm": "pretrained", "supervisor": checkpoint.digest},
+    )
+
+
+class Trainer:
+    """One arm between two steps; `step` takes it to the next."""
+
+    def __init__(self, config: ArmConfig, manifest: DatasetManifest, pairs: PairSet) -> None:
+        check_arm(config)
+        self.config, self.settings = config, config.training
+        self.manifest_digest, self.pairs_digest = manifest.digest, pairs.digest
+        torch.manual_seed(self.settings.seed)
+        self.device = choose_device(config.supervisor.device)
+        checkpoint = load_checkpoint(config.supervisor)
+        self.supervisor_digest = checkpoint.digest
+        self.preprocessor = checkpoint.preprocessor
+        self.tower = prepare_tower(checkpoint.tower, config.encoder).to(self.device)
+        self.pooler = build_pooler(config.encoder.pooler, self.tower.width).to(self.device)
+        self.supervisor = None
+        if self.settings.weights.supervised:
+            prompt = load_prompt(config.supervisor.prompt)
+            self.supervisor = Supervisor(checkpoint, prompt, config.supervisor)
+
+        frame = manifest.training()
+        classes, labels = np.unique(frame["class_id"].to_numpy(), return_inverse=True)
+        self.labels = torch.from_numpy(labels).long()
+        self.store = ImageStore(manifest, frame, config.limits, checkpoint.preprocessor)
+        self.sampler = PairGuidedSampler(
+            labels.tolist(),
+            frame["image_id"].tolist(),
+            pairs,
+            self.settings.classes_per_batch,
+            self.settings.images_per_class,
+            self.settings.pairs_per_round,
+            self.settings.seed,
+        )
+        self.metric_loss = build_metric_loss(
+            self.settings.metric_loss, len(classes), self.pooler.embedding_dim, self.settings.seed
+        ).to(self.device)
+        self.parameters = self._parameters()
+        self.optimizer = build_optimizer(self.parameters, self.settings.optimizer)
+        batch = self.settings.classes_per_batch * self.settings.images_per_class
+        self.steps = self.settings.steps or max(
+            1, round((self.settings.epochs or 0) * len(frame) / batch)
+        )
+        self.steps_done = 0
+        self.rows: list[Metrics] = []
+        self.watch = CollapseWatch(self.settings.collapse)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done or training stopped early."""
+        return self.steps_done >= self.steps or self.watch.reason is not None
+
+    def step(self) -> Metrics:
+        """One optimizer step; returns its metrics."""
+        started = time.monotonic()
+        share = schedule(self.steps_done, self.steps, self.settings.optimizer.warmup_fraction)
+        set_rates(self.optimizer, share)
+        metrics: Metrics = {"step": self.steps_done + 1, "schedule": share}
+        micros, buffer = self._gather()
+        self.optimizer.zero_grad(set_to_none=True)
+        metrics |= self._metric_term(micros)
+        if self.supervisor is not None:
+            metrics |= buffer.metrics() | {"rollout/rounds": float(len(micros))}
+            metrics |= self._policy_term(buffer)
+            metrics |= self._alignment_term(buffer)
+        metrics["gradient/total"] = clip(self.parameters, self.settings.optimizer)
+        finite = all(np.isfinite(v) for v in metrics.values())
+        if finite:
+            self.optimizer.step()
+        self.steps_done += 1
+        contributing = metrics.get("rollout/contributing")
+        self.watch.observe(metrics["embedding/spread"], contributing, finite)
+        metrics["seconds"] = time.monotonic() - started
+        self.rows.append({k: v if np.isfinite(v) else None for k, v in metrics.items()})
+        return metrics
+
+    # Phases A and B ----------------------------------------------------------------------------
+
+    def _gather(self) -> tuple[list[MicroBatch], Buffer]:
+        """Micro-batches through the tower, rolled out until the buffer is full or tries run out."""
+        buffer = Buffer(self.settings.contributing_pairs)
+        micros: list[MicroBatch] = []
+        rounds = self.settings.max_rounds if self.supervisor is not None else 1
+        while len(micros) < rounds and not (micros and buffer.full):
+            micro = self._encode(*self.sampler.next_batch(), len(micros))
+            if self.supervisor is not None and micro.pairs:
+                self._roll_out(micro, len(micros), buffer)
+            micros.append(micro)
+        return micros, buffer
+
+    def _encode(
+        self, indices: list[int], pairs: list[tuple[int, int, bool]], number: int
+    ) -> MicroBatch:
+        pixels = self.store.pixels(indices)
+        if self.settings.flip:
+            rng = np.random.default_rng([self.settings.seed, 6, self.steps_done, number])
+            flipped = torch.from_numpy(rng.random(len(indices)) < 0.5)
+            pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
+        with self._autocast(), torch.set_grad_enabled(bool(self.parameters.encoder)):
+            tokens = self.tower(pixels.to(self.device))
+        return MicroBatch(tokens, leaf_of(tokens), self.labels[indices].to(self.device), pairs)
+
+    def _roll_out(self, micro: MicroBatch, number: int, buffer: Buffer) -> None:
+        assert self.supervisor is not None
+        first, second, same = micro.pair_tensors()
+        tokens = micro.leaf.detach()
+        seeds = [self._seed(number, p) for p in range(len(first))]
+        with self._autocast():
+            verdicts = self.supervisor.judge(
+                tokens.index(first),
+                tokens.index(second),
+                same.tolist(),
+                self.settings.rollout,
+                seeds,
+            )
+        buffer.add(micro, verdicts)
+
+    def _seed(self, number: int, pair: int) -> int:
+        """Seed of one pair's rollouts: depends on the run's seed, step, round and pair alone."""
+        text = f"{self.settings.seed}/{self.steps_done}/{number}/{pair}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
+
+    # The three terms ---------------------------------------------------------------------------
+
+    def _metric_term(self, micros: list[MicroBatch]) -> Metrics:
+        """L_DML over each micro-batch, averaged; θ, φ and proxies."""
+        weight, scale = self.settings.weights.dml, 1 / len(micros)
+        sums = _GradientSum(self.parameters)
+        losses, figures = [], {}
+        for micro in micros:
+            with self._autocast():
+                pooled = self.pooler(micro.leaf.tokens_BND)
+            figures = embedding_metrics(pooled.embedding_BE.detach(), micro.labels_B)
+            if weight == 0:
+                continue
+            loss, _ = self.metric_loss(pooled.embedding_BE, micro.labels_B)
+            losses.append(float(loss.detach()))
+            grads = torch.autograd.grad(
+                loss, [micro.leaf.tokens_BND, *self.parameters.head], allow_unused=True
+            )
+            sums.add_head(list(grads[1:]), scale)
+            sums.add_encoder(through_tower(micro, [grads[0]], self.parameters.encoder), scale)
+        if not losses:
+            return figures
+        sums.into_parameters(weight)
+        return figures | {
+            "loss/dml": float(np.mean(losses)),
+            "gradient/theta_dml": norm(sums.encoder),
+            "gradient/phi_dml": norm(sums.head[: len(self.parameters.pooler)]),
+        }
+
+    def _policy_term(self, buffer: Buffer) -> Metrics:
+        """L_GRPO over all kept completions; θ alone."""
+        assert self.supervisor is not None
+        if self.settings.weights.grpo == 0 or not buffer.kept:
+            return {}
+        sums = _GradientSum(self.parameters)
+        totals: dict[str, float] = {}
+        for held in buffer.rounds:
+            with self._autocast():
+                part, gradients = policy_gradients(
+                    self.supervisor, held, self.settings, buffer.tokens
+                )
+            sums.add_encoder(through_tower(held.micro, gradients, self.parameters.encoder), 1.0)
+            for name, value in part.items():
+                totals[name] = totals.get(name, 0.0) + value
+        sums.into_parameters(self.settings.weights.grpo)
+        return totals | {"gradient/theta_grpo": norm(sums.encoder)}
+
+    def _alignment_term(self, buffer: Buffer) -> Metrics:
+        """L_KL on the kept pairs' right completions; φ alone."""
+        assert self.supervisor is not None
+        if self.settings.weights.kl == 0 or not buffer.kept:
+            return {}
+        with self._autocast():
+            metrics, gradients = alignment_gradients(
+                self.supervisor, self.pooler, buffer, self.settings, self.parameters.pooler
+            )
+        add_scaled(self.parameters.pooler, gradients, self.settings.weights.kl)
+        return metrics | {"gradient/phi_kl": norm(gradients)}
+
+    # State ---------------------------------------------------------------------------------------
+
+    def state(self) -> TrainingState:
+        """Everything the next step depends on."""
+        tensors = {f"parameter.{i}": p for i, p in enumerate(self.parameters.all)}
+        buffers = {f"buffer.{n}": b for n, b in self.metric_loss.named_buffers()}
+        return TrainingState(
+            self.steps_done,
+            tensors | buffers | optimizer_tensors(self.optimizer) | random_tensors(),
+            {
+                "sampler": self.sampler.state_dict(),
+                "rows": self.rows,
+                "watch": [self.watch.flat_steps, self.watch.barren_steps, self.watch.reason],
+            },
+        )
+
+    @torch.no_grad()
+    def restore(self, state: TrainingState) -> None:
+        """Go on from a checkpoint of the same configuration and inputs."""
+        for i, parameter in enumerate(self.parameters.all):
+            parameter.copy_(state.tensors[f"parameter.{i}"])
+        for name, buffer in self.metric_loss.named_buffers():
+            buffer.copy_(state.tensors[f"buffer.{name}"])
+        restore_optimizer(self.optimizer, state.tensors)
+        restore_random(state.tensors)
+        self.sampler.load_state_dict(state.values["sampler"])
+        self.rows = list(state.values["rows"])
+        self.watch.flat_steps, self.watch.barren_steps, self.watch.reason = state.values["watch"]
+        self.steps_done = state.step
+
+    def retriever(self, provenance: dict[str, Any]) -> Retriever:
+        """The deployable encoder: tower (LoRA merged) and pooler, without the language model."""
+        from saga.encoders.tuning import finished_tower
+
+        bound = {
+            "arm": self.config.name,
+            "config": digest_of(asdict(self.config)),
+            "manifest": self.manifest_digest,
+            "pairs": self.pairs_digest,
+            "supervisor": self.supervisor_digest,
+            "steps": self.steps_done,
+            "seed": self.settings.seed,
+        }
+        return Retriever(
+            finished_tower(self.tower), self.pooler, self.preprocessor, bound | provenance
+        )
+
+    def history(self) -> TrainingHistory:
+        """Metrics of every step and what they come to."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.rows)
+        summary: dict[str, Any] = {
+            "arm": self.config.name,
+            "steps": self.steps_done,
+            "planned_steps": self.steps,
+            "seed": self.settings.seed,
+            "seconds": float(frame["seconds"].sum()),
+            "stopped_early": self.watch.reason,
+        }
+        if "rollout/reward" in frame:
+            ten = max(1, min(10, len(frame) // 2))
+            reward = frame["rollout/reward"]
+            summary |= {
+                "contributing_share": float(frame["rollout/contributing"].mean()),
+                "reward_first": float(reward.head(ten).mean()),
+                "reward_last": float(reward.tail(ten).mean()),
+                "parsed_share": float(frame["rollout/parsed"].mean()),
+            }
+        return TrainingHistory(frame, summary)
+
+    def _parameters(self) -> Parameters:
+        trained = [p for p in self.tower.parameters() if p.requires_grad]
+        if self.settings.optimizer.encoder_lr == 0:
+            trained = []
+        return Parameters(
+            trained,
+            [p for p in self.pooler.parameters() if p.requires_grad],
+            list(self.metric_loss.proxy_parameters()),
+        )
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.settings.autocast == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+
+class _GradientSum:
+    """Sums one term's gradients over micro-batches, so that its norm can be logged by itself."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self.encoder: list[Tensor | None] = [None] * len(parameters.encoder)
+        self.head: list[Tensor | None] = [None] * len(parameters.head)
+
+    def add_encoder(self, gradients: Gradients, scale: float) -> None:
+        self.encoder = [_added(s, g, scale) for s, g in zip(self.encoder, gradients, strict=True)]
+
+    def add_head(self, gradients: Gradients, scale: float) -> None:
+        self.head = [_added(s, g, scale) for s, g in zip(self.head, gradients, strict=True)]
+
+    def into_parameters(self, weight: float) -> None:
+        add_scaled(self._parameters.encoder, self.encoder, weight)
+        add_scaled(self._parameters.head, self.head, weight)
+
+
+def _added(total: Tensor | None, gradient: Tensor | None, scale: float) -> Tensor | None:
+    if gradient is None:
+        return total
+    scaled = gradient.detach() * scale
+    return scaled if total is None else total + scaled
