@@ -1,0 +1,133 @@
+"""Poolers c_φ: one image's tokens become one unit vector (METHOD section 2).
+
+    β = softmax(q W_k Xᵀ / √D),  z = normalise(W_o (β X))
+
+The attention pooler starts as mean pooling: q = 0 makes β uniform. W_o is the identity where D_e = D,
+else a seeded orthogonal map. With q = 0 the key projection gets no gradient in the very first step (it
+is multiplied by q); it moves from the second on.
+
+Shapes: B images, N tokens, D token width, Q queries, E embedding width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from saga.encoders.configuration import PoolerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """What a pooler says about some images."""
+
+    embedding_BE: Tensor
+    """Unit vectors, float32."""
+    log_weights_BQN: Tensor | None
+    """log β per query; None for poolers without attention."""
+
+
+class Pooler(nn.Module):
+    """Base: projects what was pooled and normalises it."""
+
+    def __init__(self, config: PoolerConfig, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.width = width
+        self.embedding_dim = config.embedding_dim or width
+
+    def forward(self, tokens_BND: Tensor) -> Pooled:
+        """Pool the tokens (B, N, D) of some images."""
+        raise NotImplementedError
+
+    def _generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.config.seed)
+
+
+class MeanPooler(Pooler):
+    """The mean token; a learned projection only where D_e differs from D."""
+
+    def __init__(self, config: PoolerConfig, width: int) -> None:
+        super().__init__(config, width)
+        self.project = optional_projection(width, self.embedding_dim, self._generator())
+
+    def forward(self, tokens_BND: Tensor) -> Pooled:
+        """See the base class."""
+        return Pooled(unit(self.project(self.pool(tokens_BND.float()))), None)
+
+    def pool(self, tokens_BND: Tensor) -> Tensor:
+        """The mean over tokens."""
+        return tokens_BND.mean(1)
+
+
+class MaxPooler(MeanPooler):
+    """The largest value of each channel over the tokens."""
+
+    def pool(self, tokens_BND: Tensor) -> Tensor:
+        """The maximum over tokens."""
+        return tokens_BND.amax(1)
+
+
+class AttentionPooler(Pooler):
+    """One learnable query over projected keys; its weights β are what L_KL supervises."""
+
+    def __init__(self, config: PoolerConfig, width: int) -> None:
+        super().__init__(config, width)
+        self.query_QD = nn.Parameter(torch.zeros(1, width))
+        bound = 1 / math.sqrt(width)
+        keys = torch.empty(width, width).uniform_(-bound, bound, generator=self._generator())
+        self.key_DD = nn.Parameter(keys)
+        self.output_ED = nn.Parameter(projection(width, self.embedding_dim, self._generator()))
+
+    def forward(self, tokens_BND: Tensor) -> Pooled:
+        """See the base class; computed in float32 whatever the autocast."""
+        with torch.autocast(tokens_BND.device.type, enabled=False):
+            tokens_BND = tokens_BND.float()
+            log_weights_BQN = self.log_weights(tokens_BND)
+            pooled_BD = (log_weights_BQN.exp() @ tokens_BND)[:, 0]
+            return Pooled(unit(pooled_BD @ self.output_ED.T), log_weights_BQN)
+
+    def log_weights(self, tokens_BND: Tensor) -> Tensor:
+        """log β (B, Q, N)."""
+        keys = tokens_BND
+        if self.config.normalize_keys:
+            keys = F.layer_norm(keys, keys.shape[-1:])
+        scores_BQN = self.query_QD @ (keys @ self.key_DD.T).transpose(1, 2)
+        return (scores_BQN / math.sqrt(self.width)).log_softmax(-1)
+
+
+POOLERS: dict[str, type[Pooler]] = {
+    "mean": MeanPooler,
+    "max": MaxPooler,
+    "attention": AttentionPooler,
+}
+
+
+def build_pooler(config: PoolerConfig, width: int) -> Pooler:
+    """The configured pooler for tokens of the given width."""
+    return POOLERS[config.kind](config, width)
+
+
+def projection(width: int, embedding_dim: int, generator: torch.Generator) -> Tensor:
+    """Initial W_o (E, D): the identity where it is square, else orthogonal rows or columns."""
+    if embedding_dim == width:
+        return torch.eye(width)
+    gaussian = torch.randn(max(width, embedding_dim), min(width, embedding_dim), generator=generator)
+    orthogonal, _ = torch.linalg.qr(gaussian)
+    return orthogonal.T.contiguous() if embedding_dim < width else orthogonal.contiguous()
+
+
+def optional_projection(width: int, embedding_dim: int, generator: torch.Generator) -> nn.Module:
+    """A linear map, or nothing where the widths are equal."""
+    if embedding_dim == width:
+        return nn.Identity()
+    linear = nn.Linear(width, embedding_dim, bias=False)
+    linear.weight = nn.Parameter(projection(width, embedding_dim, generator))
+    return linear
+
+
+def unit(x: Tensor) -> Tensor:
+    """L2-normalised rows in float32."""
+    return F.normalize(x.float(), dim=-1)
