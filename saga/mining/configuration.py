@@ -1,0 +1,30 @@
+"""Settings of pair mining."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class MiningConfig:
+    """Which image pairs the supervisor compares."""
+
+    strategy: Literal["random", "hard", "stratified"] = "random"
+    """random: balanced pairs from each batch (the paper); hard: near different-class and far
+    same-class neighbours under the untrained encoder; stratified: hard and random pairs of every
+    class in the stated shares."""
+    pairs: int = 4000
+    """Pairs to mine."""
+    neighbours: int = 10
+    """Candidates per image among which hard pairs are drawn."""
+    hard_share: float = 0.7
+    """Share of hard pairs in the strategy "stratified"."""
+    seed: int = 0
+    """Seed of every draw."""
+
+    def __post_init__(self) -> None:
+        if self.pairs < 2:
+            raise ValueError(f"pairs must be at least 2, got {self.pairs}")
+        if self.neighbours < 1:
+            raise ValueError(f"neighbours must be at least 1, got {self.neighbours}")
+        if not 0 <= self.hard_share <= 1:
+            raise ValueError(f"hard_share must be in [0, 1], got {self.hard_share}")
