@@ -6,6 +6,8 @@ Shapes: B images, E embedding width, C classes.
 import torch
 from torch import Tensor, nn
 
+from saga.losses.configuration import MetricLossConfig
+
 Metrics = dict[str, float | Tensor]
 """Figures for the log: floats, or 0-d tensors without gradient (no wait for the GPU)."""
 
@@ -17,8 +19,9 @@ class MetricLoss(nn.Module):
     or raised to powers, which bfloat16's eight bits do not survive.
     """
 
-    def __init__(self, num_classes: int, embedding_dim: int) -> None:
+    def __init__(self, config: MetricLossConfig, num_classes: int, embedding_dim: int) -> None:
         super().__init__()
+        self.config = config
         self.num_classes = num_classes
         self.embedding_dim = embedding_dim
 
@@ -68,13 +71,13 @@ def check_batch(
             f"got {labels_B.dtype} of shape {tuple(labels_B.shape)}"
         )
     present, counts = labels_B.unique(return_counts=True)
-    if len(present) and not (0 <= int(present[0]) and int(present[-1]) < num_classes):
+    if len(present) and (int(present[0]) < 0 or int(present[-1]) >= num_classes):
         raise ValueError(
             f"labels must be contiguous class indices in [0, {num_classes}), "
             f"got {int(present[0])} to {int(present[-1])}; map the class ids of the data first"
         )
     if len(present) < 2 or int(counts.max()) < 2:
         raise ValueError(
-            "a batch needs a positive and a negative pair (two images of one class, and two classes), "
+            "a batch needs two images of one class and two classes (images_per_class ≥ 2), "
             f"got {len(labels_B)} images of {len(present)} classes"
         )
