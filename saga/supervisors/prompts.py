@@ -7,6 +7,7 @@ which keys the JSON answer must have, on which saga.supervisors.verdict insists.
 import difflib
 import json
 import re
+import reprlib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from string import Template
@@ -162,7 +163,9 @@ def load_prompt(source: str | Path) -> Prompt:
     values = _read_mapping(path)
     for name, (kind, what) in _FIELDS.items():
         if name in values and not kind(values[name]):
-            raise UserInputError(f"{path}: {name} must be {what}, got {values[name]!r}.")
+            raise UserInputError(
+                f"{path}: {name} must be {what}, got {reprlib.repr(values[name])}."
+            )
     for name in ("attributes", "answer_keys"):
         if name in values:
             values[name] = tuple(values[name])
@@ -220,12 +223,16 @@ class _StrictLoader(yaml.SafeLoader):
     """YAML without repeated keys, of which the standard loader silently keeps the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", node.start_mark
-                )
+        seen: set[str] = set()
+        for key, _ in node.value:
+            problem = None
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a key must be a plain text"
+            elif key.value in seen:
+                problem = f"the key {key.value} is given twice"
+            if problem:
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
@@ -238,7 +245,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
             raise UserInputError(f"{path}: a prompt file has at most {MAX_FILE_BYTES} bytes.")
         # The loader is a SafeLoader.
         values = yaml.load(data.decode(), _StrictLoader)  # noqa: S506
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
+        # ValueError and LookupError: not UTF-8, an impossible date, a value that is not of its tag.
         raise UserInputError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserInputError(f"{path}: a prompt file is a mapping with the keys {list(_FIELDS)}.")
