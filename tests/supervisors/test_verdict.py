@@ -236,6 +236,7 @@ def replaced(old: str, new: str) -> str:
         replaced('"first 0"', '"first\n0"'),
         replaced('"first 0"', '"first\\x"'),
         replaced('"first 0"', '"first\\ud800"'),
+        replaced('"the bill"', '"the \\ud800 bill"'),
         replaced('"first 0"', '"\\u12"'),
         replaced('["the bill", ', '["the bill", , '),
         replaced('["the bill", ', '["the bill" '),
