@@ -1,0 +1,232 @@
+"""One run's configuration: a YAML file, overrides, and the checks that refuse it before anything
+starts.
+
+The settings themselves are frozen dataclasses beside their owners in the library; this module puts
+them together. Nothing here imports torch, so a wrong configuration is answered at once.
+
+    run = load_run_config(Path("configs/embedded.yaml"), ["training.steps=10"])
+
+docs/configuration.md lists every setting.
+"""
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipelines.overrides import apply_override, merged
+from pipelines.strict_yaml import read_mapping
+from pipelines.typed import Problems, build, convert_fields
+from saga.data.configuration import DatasetConfig
+from saga.encoders.configuration import EncoderConfig
+from saga.errors import UserInputError
+from saga.files import digest_of
+from saga.mining.configuration import MiningConfig
+from saga.retrieval.configuration import RetrievalConfig
+from saga.supervisors.configuration import SupervisorConfig
+from saga.training.arm import ArmConfig
+from saga.training.configuration import TrainingConfig
+
+T = TypeVar("T")
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+"""Configurations, prompts and gate policies that come with the project."""
+
+DEFAULT_CONFIG = CONFIGS / "embedded.yaml"
+SEEDED = (("mining",), ("training",), ("encoder", "pooler"))
+"""Sections whose seed follows the run's where they do not name their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """Everything that decides one run."""
+
+    name: str
+    """Name of the run, in its folder and in reports."""
+    model: str
+    """Name under which versions of the encoder are registered."""
+    training: TrainingConfig
+    """How the candidate is trained."""
+    baseline: TrainingConfig
+    """How the DML-only baseline is trained: `training` with weights.grpo and weights.kl at 0, and
+    with whatever the file's own `baseline` section changes."""
+    baseline_encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The baseline's encoder: `encoder` with whatever the file's `baseline_encoder` changes."""
+    seed: int = 0
+    """Seed of mining, training and pooler, unless they name their own. The data keep theirs."""
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    """Images, labels, splits."""
+    supervisor: SupervisorConfig = field(default_factory=SupervisorConfig)
+    """The frozen multimodal LLM and how it is asked."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """Pooler and what of the tower is trained."""
+    mining: MiningConfig = field(default_factory=MiningConfig)
+    """Which pairs the supervisor compares."""
+    evaluation: RetrievalConfig = field(default_factory=RetrievalConfig)
+    """Search and metrics on the unseen classes."""
+    gates: str = "default"
+    """Gate policy: the name of a bundled one (configs/gates) or the path of a file."""
+
+    def __post_init__(self) -> None:
+        for name in ("name", "model"):
+            value = getattr(self, name)
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+                raise ValueError(
+                    f"{name} must be 1 to 100 letters, digits, '.', '_' or '-', and begin with a "
+                    f"letter or digit; got {value!r}"
+                )
+
+    @property
+    def candidate_arm(self) -> ArmConfig:
+        """The arm that is trained with the supervisor."""
+        return self._arm("saga", self.encoder, self.training)
+
+    @property
+    def baseline_arm(self) -> ArmConfig:
+        """The arm that it is compared with."""
+        return self._arm("dml", self.baseline_encoder, self.baseline)
+
+    def _arm(self, name: str, encoder: EncoderConfig, training: TrainingConfig) -> ArmConfig:
+        return ArmConfig(name, self.supervisor, encoder, training, self.dataset.limits)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as they would stand in a file that leaves nothing out."""
+        return asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of every setting."""
+        return digest_of(self.as_dict())
+
+
+def load_run_config(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a run's configuration.
+
+    Args:
+        path: YAML file.
+        overrides: "dotted.name=value" each, applied in order; the value is YAML.
+
+    Raises:
+        UserInputError: one message with every problem found, each with the setting's name.
+    """
+    path = Path(path)
+    raw, problems = _read(path, overrides, RunConfig)
+    _locate_beside(raw, path.parent)
+    run = _resolve(raw, problems)
+    if run is not None:
+        from pipelines.combinations import check_combinations
+
+        check_combinations(run, problems)
+    problems.raise_all()
+    assert run is not None, "a configuration without problems can be built"
+    return run
+
+
+def load_config(cls: type[T], path: Path | str, overrides: Sequence[str] = ()) -> T:
+    """Read any other configuration, under the same rules."""
+    raw, problems = _read(Path(path), overrides, cls)
+    config = build(cls, raw, problems)
+    problems.raise_all()
+    assert config is not None, "a configuration without problems can be built"
+    return config
+
+
+def _read(path: Path, overrides: Sequence[str], root: type) -> tuple[dict[str, Any], Problems]:
+    """The file's mapping with the overrides applied."""
+    raw, problems = read_mapping(path), Problems(str(path), root)
+    for text in overrides:
+        apply_override(raw, text, problems)
+    return raw, problems
+
+
+def _resolve(raw: dict[str, Any], problems: Problems) -> RunConfig | None:
+    """The whole configuration, or None where too much is wrong to go on."""
+    raw = _with_seeds(raw)
+    changes = {name: raw.pop(name, {}) for name in ("baseline", "baseline_encoder")}
+    _check_changes(changes, problems)
+    for name, of, cls in (
+        ("baseline", "training", TrainingConfig),
+        ("baseline_encoder", "encoder", EncoderConfig),
+    ):
+        base = raw.get(of, {})
+        if name == "baseline" and isinstance(base, Mapping):
+            base = merged(base, {"weights": _baseline_weights(base)})
+        if not isinstance(base, Mapping) or _broken(cls, base):
+            continue
+        if not problems.touch(name):
+            raw[name] = merged(base, changes[name])
+    values, _ = convert_fields(RunConfig, raw, problems)
+    for name in ("name", "model", "training"):
+        if name not in raw:
+            problems.add(name, f"{name} is missing.")
+    if not {"name", "model", "training", "baseline"} <= values.keys():
+        return None
+    try:
+        return RunConfig(**values)
+    except ValueError as error:
+        problems.add("", f"{error}.")
+        return None
+
+
+def _check_changes(changes: dict[str, Any], problems: Problems) -> None:
+    """Names and types in the sections that change another one."""
+    for name, cls in (("baseline", TrainingConfig), ("baseline_encoder", EncoderConfig)):
+        if not isinstance(changes[name], Mapping):
+            problems.add(name, f"{name} must be a section (key: value lines).")
+        else:
+            convert_fields(cls, changes[name], problems, name)
+
+
+def _broken(cls: type, raw: Mapping[str, Any]) -> bool:
+    """Whether a section cannot be built; its problems are told under its own name."""
+    silent = Problems("")
+    build(cls, raw, silent)
+    return bool(silent.found)
+
+
+def _baseline_weights(training: Mapping[str, Any]) -> dict[str, float]:
+    """DML alone, also where the candidate has no DML term."""
+    weights = training.get("weights")
+    without_dml = isinstance(weights, Mapping) and weights.get("dml") == 0
+    return {"grpo": 0.0, "kl": 0.0} | ({"dml": 1.0} if without_dml else {})
+
+
+def _with_seeds(raw: dict[str, Any]) -> dict[str, Any]:
+    """A copy in which the run's seed stands wherever a section follows it."""
+    raw = copy.deepcopy(raw)
+    if type(raw.get("seed")) is not int:
+        return raw
+    for path in SEEDED:
+        section: Any = raw
+        for name in path:
+            section = section.setdefault(name, {}) if isinstance(section, dict) else None
+        if isinstance(section, dict):
+            section.setdefault("seed", raw["seed"])
+    return raw
+
+
+def _locate_beside(raw: dict[str, Any], folder: Path) -> None:
+    """Prompts and gate policies may be named relative to the configuration's own folder."""
+    supervisor = raw.get("supervisor")
+    for section, name in ((supervisor, "prompt"), (raw, "gates")):
+        given = section.get(name) if isinstance(section, dict) else None
+        if isinstance(given, str) and given.endswith((".yaml", ".yml")):
+            beside = folder / given
+            if beside.is_file():
+                section[name] = str(beside)  # type: ignore[index]
+
+
+def gate_policy_path(gates: str) -> Path:
+    """The file of a gate policy.
+
+    Raises:
+        UserInputError: if there is none of that name.
+    """
+    bundled = CONFIGS / "gates" / f"{gates}.yaml"
+    for path in (bundled, Path(gates).expanduser()):
+        if path.is_file():
+            return path
+    names = ", ".join(sorted(p.stem for p in (CONFIGS / "gates").glob("*.yaml"))) or "none"
+    raise UserInputError(f"gates: {gates} is neither a bundled policy ({names}) nor a file.")
