@@ -25,7 +25,17 @@ def check_combinations(run: RunConfig, problems: Problems) -> None:
     sound = [check for sections, check in CHECKS if not problems.touch(*sections)]
     for check in sound:
         for setting, message in check(run):
-            problems.add(setting, message)
+            if _as_candidate(setting, message) not in problems.found:
+                problems.add(setting, message)
+
+
+def _as_candidate(setting: str, message: str) -> tuple[str, str]:
+    """What the candidate would be told: the baseline takes most settings from it."""
+    setting, message = (
+        text.replace("baseline_encoder", "encoder").replace("baseline", "training")
+        for text in (setting, message)
+    )
+    return setting, message
 
 
 def _arms(run: RunConfig) -> Iterator[tuple[str, str, TrainingConfig, EncoderConfig]]:
@@ -155,8 +165,8 @@ def _equal_widths(run: RunConfig) -> Found:
         yield (
             "baseline_encoder.pooler.embedding_dim",
             f"baseline_encoder.pooler.embedding_dim is {theirs}, encoder.pooler.embedding_dim "
-            f"{ours}: embeddings of different width cannot be compared fairly. Leave the baseline's "
-            "out.",
+            f"{ours}: embeddings of different width cannot be compared fairly. Leave the "
+            "baseline's out.",
         )
 
 

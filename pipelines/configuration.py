@@ -1,5 +1,4 @@
-"""One run's configuration: a YAML file, overrides, and the checks that refuse it before anything
-starts.
+"""One run's configuration: a YAML file, overrides, and the checks before anything starts.
 
 The settings themselves are frozen dataclasses beside their owners in the library; this module puts
 them together. Nothing here imports torch, so a wrong configuration is answered at once.

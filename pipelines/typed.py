@@ -132,8 +132,7 @@ def convert(hint: Any, value: Any) -> Any:
 
 
 def _convert(hint: Any, value: Any) -> Any:
-    """As `convert`, for a type that does not take null; TypeError without words: the caller
-    knows."""
+    """As `convert` for a type that does not take null; a TypeError may be without words."""
     origin = get_origin(hint)
     if origin is Literal:
         if any(value == choice and type(value) is type(choice) for choice in get_args(hint)):

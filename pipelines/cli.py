@@ -1,0 +1,230 @@
+"""The command line: commands are declared here and done in pipelines.commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipelines import answer
+from saga import __version__
+
+
+def _example(*lines: str) -> str:
+    """Lines at the end of a command's help, kept as they are."""
+    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
+
+
+app = typer.Typer(
+    name="saga",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Trains image-retrieval encoders through a frozen multimodal LLM, and proves them better.",
+    epilog="Exit codes: 0 done, 1 our fault, 2 the input is wrong, 3 a gate or the validation said "
+    "no, 130 interrupted.",
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, logs on stderr.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of faults of ours.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; may be repeated."),
+]
+Encoder = Annotated[
+    str, typer.Argument(metavar="ENCODER", help="A folder, or model:version or model:stage.")
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU when there is one.")
+]
+Split = Annotated[
+    Literal["test", "validation", "train"], typer.Option(help="Which images are judged.")
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"saga {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _saga(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_example("saga run configs/embedded.yaml --set training.steps=60"))
+def run(
+    config: Annotated[
+        Path | None,
+        typer.Argument(help="YAML file; without one, the embedded example.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train, evaluate and judge an encoder: the main job.
+
+    Leaves runs/<run id>/summary.json and report.html. After Ctrl-C or a crash, the same command
+    goes on from the last checkpoint.
+    """
+    from pipelines.commands.run import main as work
+    from pipelines.commands.run import resume_hint
+
+    hint = resume_hint(config, settings or [])
+    answer.perform(lambda: work(config, settings or []), as_json=as_json, debug=debug, resume=hint)
+
+
+@app.command(
+    epilog=_example(
+        "saga validate configs/cub200-photos.yaml --set dataset.root=data/CUB_200_2011",
+        "saga validate data/my-photos --layout folders",
+    )
+)
+def validate(
+    source: Annotated[
+        Path, typer.Argument(metavar="CONFIG|ROOT", help="Configuration file, or dataset folder.")
+    ],
+    layout: Annotated[
+        str | None, typer.Option(help="Layout of a dataset folder; without it, it is recognised.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for the report.", show_default=True)] = Path(
+        "validation"
+    ),
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check a dataset: files, sizes, classes, splits, duplicates. Writes an HTML page."""
+    from pipelines.commands.validate import main as work
+
+    answer.perform(
+        lambda: work(source, layout, output, settings or []), as_json=as_json, debug=debug
+    )
+
+
+@app.command(
+    epilog=_example("saga evaluate encoders/birds configs/embedded.yaml --output evaluation")
+)
+def evaluate(
+    encoder: Encoder,
+    config: Annotated[Path, typer.Argument(help="YAML file whose dataset is used.")],
+    split: Split = "test",
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the report and every query's outcome.")
+    ] = None,
+    device: Device = "auto",
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Recall@K, MAP@R and NMI of any saved encoder on any dataset."""
+    from pipelines.commands.evaluate import main as work
+
+    answer.perform(
+        lambda: work(encoder, config, settings or [], split, output, device),
+        as_json=as_json,
+        debug=debug,
+    )
+
+
+@app.command(epilog=_example("saga embed encoders/birds photos/ --output photos.parquet"))
+def embed(
+    encoder: Encoder,
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
+    output: Annotated[
+        Path, typer.Option(help=".parquet, or .npy with the paths beside it in .json.")
+    ] = Path("embeddings.parquet"),
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at once.")] = 64,
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Embed images and write the vectors to a file."""
+    from pipelines.commands.embed import main as work
+
+    answer.perform(
+        lambda: work(encoder, images, output, batch_size, device), as_json=as_json, debug=debug
+    )
+
+
+@app.command(epilog=_example("saga search encoders/birds photos.parquet unknown.jpg -k 5"))
+def search(
+    encoder: Encoder,
+    gallery: Annotated[
+        Path, typer.Argument(help="Folder of images, or a file that `saga embed` wrote.")
+    ],
+    query: Annotated[Path, typer.Argument(help="Image file, or a folder of images.")],
+    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each query.")] = 8,
+    device: Device = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Find the images of a gallery that are nearest to a query image."""
+    from pipelines.commands.search import main as work
+
+    answer.perform(lambda: work(encoder, gallery, query, k, device), as_json=as_json, debug=debug)
+
+
+@app.command(epilog=_example("saga export birds:production encoders/birds"))
+def export(
+    encoder: Encoder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the deployable folder: weights, preprocessing, model card, no language model."""
+    from pipelines.commands.export import main as work
+
+    answer.perform(lambda: work(encoder, folder), as_json=as_json, debug=debug)
+
+
+@app.command(
+    "build-supervisor",
+    epilog=_example("saga build-supervisor configs/supervisor.yaml --output supervisor"),
+)
+def build_supervisor(
+    config: Annotated[Path, typer.Argument(help="YAML file of pretraining settings.")],
+    output: Annotated[Path, typer.Option(help="Folder to write; new or empty.")] = Path(
+        "supervisor"
+    ),
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Pretrain the tiny supervisor of the embedded example from scratch."""
+    from pipelines.commands.build_supervisor import main as work
+
+    answer.perform(lambda: work(config, output, settings or []), as_json=as_json, debug=debug)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of `saga`.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code: Any = app(arguments, prog_name="saga", standalone_mode=False)
+    except Exception as error:
+        # What the parser raises for wrong usage: not public by name, known by what it can do.
+        if not hasattr(error, "show") or not hasattr(error, "exit_code"):
+            raise
+        error.show()
+        if "--json" in arguments:
+            typer.echo(answer.usage_problem(str(getattr(error, "message", error))))
+        code = error.exit_code
+    except KeyboardInterrupt:
+        typer.echo("Interrupted.", err=True)
+        code = answer.INTERRUPTED
+    raise SystemExit(code or 0)
+
+
+if __name__ == "__main__":
+    main()
