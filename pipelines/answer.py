@@ -22,6 +22,9 @@ from saga.errors import RefusedError, SagaError, UserInputError
 OURS, INPUT, REFUSED, INTERRUPTED = 1, 2, 3, 130
 STATUS = {0: "ok", OURS: "failed", INPUT: "error", REFUSED: "refused", INTERRUPTED: "interrupted"}
 
+AGAIN = "Nothing was left half-written; run the same command again."
+"""What the user is told after Ctrl-C, unless there is more to say."""
+
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -45,7 +48,7 @@ def perform(
     *,
     as_json: bool = False,
     debug: bool = False,
-    resume: str = "Nothing was left half-written; run the same command again.",
+    resume: str = AGAIN,
 ) -> None:
     """Do the work and say what came of it.
 

@@ -1,6 +1,7 @@
 """The command line: commands are declared here and done in pipelines.commands."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -73,11 +74,9 @@ def run(
     Leaves runs/<run id>/summary.json and report.html. After Ctrl-C or a crash, the same command
     goes on from the last checkpoint.
     """
-    from pipelines.commands.run import main as work
     from pipelines.commands.run import resume_hint
 
-    hint = resume_hint(config, settings or [])
-    answer.perform(lambda: work(config, settings or []), as_json=as_json, debug=debug, resume=hint)
+    _do("run", as_json, debug, config, settings or [], resume=resume_hint(config, settings or []))
 
 
 @app.command(
@@ -101,11 +100,7 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check a dataset: files, sizes, classes, splits, duplicates. Writes an HTML page."""
-    from pipelines.commands.validate import main as work
-
-    answer.perform(
-        lambda: work(source, layout, output, settings or []), as_json=as_json, debug=debug
-    )
+    _do("validate", as_json, debug, source, layout, output, settings or [])
 
 
 @app.command(
@@ -124,13 +119,7 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Recall@K, MAP@R and NMI of any saved encoder on any dataset."""
-    from pipelines.commands.evaluate import main as work
-
-    answer.perform(
-        lambda: work(encoder, config, settings or [], split, output, device),
-        as_json=as_json,
-        debug=debug,
-    )
+    _do("evaluate", as_json, debug, encoder, config, settings or [], split, output, device)
 
 
 @app.command(epilog=_example("saga embed encoders/birds photos/ --output photos.parquet"))
@@ -146,11 +135,7 @@ def embed(
     debug: Debug = False,
 ) -> None:
     """Embed images and write the vectors to a file."""
-    from pipelines.commands.embed import main as work
-
-    answer.perform(
-        lambda: work(encoder, images, output, batch_size, device), as_json=as_json, debug=debug
-    )
+    _do("embed", as_json, debug, encoder, images, output, batch_size, device)
 
 
 @app.command(epilog=_example("saga search encoders/birds photos.parquet unknown.jpg -k 5"))
@@ -166,9 +151,7 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Find the images of a gallery that are nearest to a query image."""
-    from pipelines.commands.search import main as work
-
-    answer.perform(lambda: work(encoder, gallery, query, k, device), as_json=as_json, debug=debug)
+    _do("search", as_json, debug, encoder, gallery, query, k, device)
 
 
 @app.command(epilog=_example("saga export birds:production encoders/birds"))
@@ -179,9 +162,7 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the deployable folder: weights, preprocessing, model card, no language model."""
-    from pipelines.commands.export import main as work
-
-    answer.perform(lambda: work(encoder, folder), as_json=as_json, debug=debug)
+    _do("export", as_json, debug, encoder, folder)
 
 
 @app.command(
@@ -198,9 +179,19 @@ def build_supervisor(
     debug: Debug = False,
 ) -> None:
     """Pretrain the tiny supervisor of the embedded example from scratch."""
-    from pipelines.commands.build_supervisor import main as work
+    _do("build_supervisor", as_json, debug, config, output, settings or [])
 
-    answer.perform(lambda: work(config, output, settings or []), as_json=as_json, debug=debug)
+
+def _do(
+    command: str, as_json: bool, debug: bool, *arguments: Any, resume: str | None = None
+) -> None:
+    """Import a command, heavy libraries and all, and answer what it says."""
+
+    def work() -> answer.Answer:
+        result: answer.Answer = import_module(f"pipelines.commands.{command}").main(*arguments)
+        return result
+
+    answer.perform(work, as_json=as_json, debug=debug, resume=resume or answer.AGAIN)
 
 
 def main(arguments: list[str] | None = None) -> None:
