@@ -1,0 +1,218 @@
+import dataclasses
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
+
+from saga.errors import UserInputError
+from saga.retrieval.metrics import RetrievalConfig, evaluate_embeddings
+from saga.retrieval.nmi import normalized_mutual_information
+from saga.retrieval.slices import with_attribute_slices
+from tests.retrieval.made import (
+    made_embeddings,
+    made_frame,
+    made_report,
+    naive_metrics,
+    naive_ranking,
+)
+
+SIZES = [2, 3, 5, 8, 13, 21]
+NAMES = {"name": "saga", "encoder_digest": "e", "dataset_digest": "d"}
+
+
+def evaluate(embeddings, frame, **config):
+    return evaluate_embeddings(embeddings, frame, RetrievalConfig(**config), **NAMES)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("sizes", [SIZES, [6] * 10, [2, 2]])
+def test_figures_are_those_of_pytorch_metric_learning(noise, sizes):
+    frame = made_frame(sizes)
+    embeddings = made_embeddings(frame, noise)
+    report = evaluate(embeddings, frame, nmi_seed=1234)  # the seed that FAISS takes by default
+    calculator = AccuracyCalculator(
+        include=("precision_at_1", "mean_average_precision_at_r", "NMI"),
+        k=len(frame) - 1,
+        device=torch.device("cpu"),
+    )
+    theirs = calculator.get_accuracy(embeddings, frame["class_id"].to_numpy())
+    assert report.metrics["recall_at_1"] == pytest.approx(theirs["precision_at_1"], abs=1e-12)
+    expected = theirs["mean_average_precision_at_r"]
+    assert report.metrics["map_at_r"] == pytest.approx(expected, abs=1e-12)
+    assert report.metrics["nmi"] == pytest.approx(theirs["NMI"], abs=1e-9)
+
+
+@pytest.mark.parametrize("backend", ["torch", "faiss"])
+@pytest.mark.parametrize("chunk", [1, 17, 1024])
+def test_figures_are_those_of_loops_over_every_query(backend, chunk):
+    frame = made_frame(SIZES)
+    embeddings = made_embeddings(frame, 0.5)
+    report = evaluate(embeddings, frame, backend=backend, chunk=chunk, ks=(1, 2, 3, 4, 8, 20))
+    expected = naive_metrics(embeddings, frame["class_id"].tolist(), [1, 2, 3, 4, 8, 20])
+    assert expected["recall_at_1"] < expected["recall_at_20"] < 1
+    for metric, value in expected.items():
+        assert report.metrics[metric] == pytest.approx(value, abs=1e-12), metric
+
+
+def test_recall_is_that_of_faiss_neighbours():
+    faiss = pytest.importorskip("faiss")
+    frame = made_frame([7] * 12)
+    embeddings = made_embeddings(frame, 0.6)
+    index = faiss.IndexFlatIP(embeddings.shape[1])
+    index.add(embeddings)
+    found = index.search(embeddings, 9)[1][:, 1:]
+    labels = frame["class_id"].to_numpy()
+    right = labels[found] == labels[:, None]
+    report = evaluate(embeddings, frame)
+    for K in (1, 2, 4, 8):
+        assert report.metrics[f"recall_at_{K}"] == pytest.approx(right[:, :K].any(1).mean())
+
+
+def test_every_query_keeps_its_hits_first_hit_and_nearest_images():
+    frame = made_frame(SIZES)
+    embeddings = made_embeddings(frame, 0.5)
+    report = evaluate(embeddings, frame, neighbours_kept=5)
+    labels, ids = frame["class_id"].tolist(), frame["image_id"].tolist()
+    for query, row in report.per_query.iterrows():
+        ranking = naive_ranking(embeddings, query)
+        right = [labels[i] == labels[query] for i in ranking[:8]]
+        assert row["image_id"] == ids[query]
+        assert [row[f"hit_at_{K}"] for K in (1, 2, 4, 8)] == [any(right[:K]) for K in (1, 2, 4, 8)]
+        assert (
+            row["first_hit"] is pd.NA if not any(right) else row["first_hit"] - 1 == right.index(1)
+        )
+        assert list(row["neighbours"]) == [ids[i] for i in ranking[:5]]
+        cosines = [embeddings[query] @ embeddings[i] for i in ranking[:5]]
+        np.testing.assert_allclose(row["similarities"], cosines, atol=1e-6)
+    assert report.per_query["first_hit"].isna().any()
+
+
+def test_the_class_table_holds_the_means_of_its_queries_worst_first():
+    report = made_report(SIZES, 0.6)
+    table = report.per_class
+    assert table["queries"].sum() == len(report.per_query) and len(table) == len(SIZES)
+    assert table["recall_at_1"].is_monotonic_increasing
+    weighted = (table["map_at_r"] * table["queries"]).sum() / table["queries"].sum()
+    assert weighted == pytest.approx(report.metrics["map_at_r"])
+
+
+def test_slices_are_the_named_and_the_categorical_columns():
+    frame = made_frame([6] * 5)
+    frame["weather"] = pd.Categorical(np.where(np.arange(30) % 3 == 0, "haze", "clear"))
+    frame["camera"] = [None if i < 10 else i % 2 for i in range(30)]
+    frame["path"] = "not a slice"
+    report = evaluate(made_embeddings(frame, 0.6), frame, slices=("camera",))
+    assert set(report.slices) == {"weather", "camera"}
+    table = report.per_slice.set_index(["slice", "value"])
+    assert table.loc[("weather", "haze"), "queries"] == 10
+    assert table.loc[("camera", "1.0"), "queries"] == 10 and ("camera", "None") not in table.index
+    hazy = report.per_query[(frame["weather"] == "haze").to_numpy()]
+    assert table.loc[("weather", "haze"), "recall_at_1"] == hazy["hit_at_1"].mean()
+
+
+def test_an_unknown_slice_is_refused_with_the_nearest_column():
+    frame = made_frame([3, 3]).assign(weather="haze")
+    with pytest.raises(UserInputError, match="wether is not a column.*Nearest: weather"):
+        evaluate(made_embeddings(frame, 0.1), frame, slices=("wether",))
+
+
+def test_attributes_of_the_images_become_slices():
+    frame = made_frame([3, 3])
+    frame["attributes"] = [f'{{"crest": "red", "id": "{i % 2}"}}' for i in range(5)] + [None]
+    sliced = with_attribute_slices(frame)
+    assert "attribute.crest" in sliced and "attribute.id" in sliced
+    report = evaluate(made_embeddings(frame, 0.1), sliced)
+    assert report.per_slice["slice"].value_counts()["attribute.crest"] == 1
+    assert "attributes" not in " ".join(report.slices)
+
+
+def test_the_interval_holds_the_figure_and_the_bootstrap_agrees():
+    robust = made_report([9] * 30, 0.6)
+    bootstrap = made_report([9] * 30, 0.6, bootstrap=2000)
+    assert robust.metrics == bootstrap.metrics
+    for metric, (low, high) in robust.intervals.items():
+        assert low < robust.metrics[metric] < high
+        assert bootstrap.intervals[metric] == pytest.approx([low, high], abs=(high - low) / 6)
+
+
+def test_diagnostics_are_those_of_all_pairs_and_tell_a_collapsed_space():
+    frame = made_frame(SIZES)
+    embeddings = made_embeddings(frame, 0.3)
+    facts = evaluate(embeddings, frame).facts
+    cosines = embeddings.astype(np.float64) @ embeddings.T
+    labels = frame["class_id"].to_numpy()
+    same = labels[:, None] == labels
+    off = ~np.eye(len(frame), dtype=bool)
+    assert facts["mean_similarity"] == pytest.approx(cosines[off].mean(), abs=1e-6)
+    assert facts["similarity_same"] == pytest.approx(cosines[same & off].mean(), abs=1e-6)
+    assert facts["similarity_different"] == pytest.approx(cosines[~same].mean(), abs=1e-6)
+    centred = embeddings.astype(np.float64) - embeddings.mean(0)
+    shares = np.linalg.svd(centred, compute_uv=False) ** 2
+    shares /= shares.sum()
+    assert facts["effective_rank"] == pytest.approx(
+        np.exp(-(shares * np.log(shares)).sum()), rel=1e-4
+    )
+
+    collapsed = evaluate(np.tile(embeddings[:1], (len(frame), 1)), frame)
+    assert collapsed.facts["spread"] == pytest.approx(0, abs=1e-6)
+    assert collapsed.facts["effective_rank"] == 1
+    assert collapsed.metrics["recall_at_1"] < 0.5
+
+
+def test_nmi_repeats_with_its_seed_and_says_which_kmeans_it_rests_on(monkeypatch, caplog):
+    frame = made_frame([8] * 9)
+    embeddings, labels = made_embeddings(frame, 0.8), frame["class_id"].to_numpy()
+    first = normalized_mutual_information(embeddings, labels, 5)
+    assert first == normalized_mutual_information(embeddings, labels, 5)
+    others = {normalized_mutual_information(embeddings, labels, seed)[0] for seed in range(6)}
+    assert len(others) > 1
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    fallback, clusterer = normalized_mutual_information(embeddings, labels, 5)
+    assert clusterer == "scikit-learn" and "scikit-learn" in caplog.text
+    assert fallback == pytest.approx(first[0], abs=0.15)
+    assert fallback == normalized_mutual_information(embeddings, labels, 5)[0]
+
+
+def test_a_class_of_one_image_is_refused_by_name():
+    frame = made_frame([3, 1, 4])
+    with pytest.raises(UserInputError, match="1 of 3 classes have a single image .class_id 4."):
+        evaluate(made_embeddings(frame, 0.1), frame)
+
+
+@pytest.mark.parametrize("broken", [np.nan, 0.0, 5.0])
+def test_broken_embeddings_are_refused(broken):
+    frame = made_frame([3, 4])
+    embeddings = made_embeddings(frame, 0.1)
+    embeddings[2] = broken
+    with pytest.raises(ValueError, match="embeddings"):
+        evaluate(embeddings, frame)
+
+
+def test_embeddings_of_other_images_are_refused():
+    frame = made_frame([3, 4])
+    with pytest.raises(ValueError, match="6 embeddings for 7 images"):
+        evaluate(made_embeddings(frame, 0.1)[:6], frame)
+    twice = frame.assign(image_id="a")
+    with pytest.raises(ValueError, match="unique"):
+        evaluate(made_embeddings(frame, 0.1), twice)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ks": (1, 2, 4)},
+        {"ks": (8, 4, 2, 1)},
+        {"ks": (0, 1, 2, 4, 8)},
+        {"chunk": 0},
+        {"nmi_seed": -1},
+        {"confidence": 1.0},
+        {"bootstrap": 5},
+        {"slices": ("a", "a")},
+    ],
+)
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        dataclasses.replace(RetrievalConfig(), **wrong)
