@@ -1,0 +1,62 @@
+"""What a run ran on: code, versions, memory. Recorded with every summary."""
+
+import platform
+import resource
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).parents[1]
+PACKAGES = ("torch", "transformers", "peft", "zenml", "great-expectations", "faiss-cpu", "numpy")
+UNKNOWN = "unknown"
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """Commit of this project's code and whether files differ from it; "unknown" without git."""
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain")
+    return {
+        "git_commit": commit or UNKNOWN,
+        "git_dirty": None if changed is None else bool(changed),
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Code state and versions, as the summary's section of that name."""
+    return git_state() | {"versions": versions(), "python": platform.python_version()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide a result; absent ones are left out."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says about this project, or None where it cannot."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
