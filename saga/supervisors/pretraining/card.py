@@ -4,7 +4,6 @@ from typing import Any
 
 CARD = """---
 library_name: transformers
-license: apache-2.0
 ---
 # Tiny Qwen3-VL for synthetic birds
 
