@@ -87,7 +87,7 @@ def _failure(error: BaseException, debug: bool, resume: str) -> Answer:
     if isinstance(cause, KeyboardInterrupt):
         return _problem(INTERRUPTED, f"Interrupted. {resume}")
     if isinstance(cause, SagaError) and cause.exit_code in (INPUT, REFUSED):
-        return _problem(cause.exit_code, str(cause))
+        return _problem(cause.exit_code, "\n".join([str(cause), *getattr(cause, "__notes__", ())]))
     if isinstance(cause, OSError) and cause.errno in DISK_FULL:
         return _problem(INPUT, f"No space left on the disk ({cause}). Free some. {resume}")
     if isinstance(cause, OSError) and cause.errno in NOT_ALLOWED:

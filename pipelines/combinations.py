@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator
 
 from pipelines.configuration import RunConfig, gate_policy_path
 from pipelines.typed import Problems
+from saga.data.splits import CANONICAL_CLASSES
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
 from saga.supervisors.prompts import load_prompt
 from saga.training.configuration import TrainingConfig
 
 Found = Iterator[tuple[str, str]]
-
-CANONICAL_TRAIN_CLASSES = {"cub200": 100, "cars196": 98, "aircraft": 50, "inat_aves": 743}
-"""Training classes of the layouts with a fixed split (METHOD section 6)."""
 
 
 def check_combinations(run: RunConfig, problems: Problems) -> None:
@@ -144,10 +142,12 @@ def _batch_fits_data(run: RunConfig) -> Found:
 
 def _train_classes(run: RunConfig) -> int | None:
     """Training classes, where the settings alone tell."""
+    held_out = run.dataset.validation_classes
     if run.dataset.layout == "synthetic":
-        return run.dataset.synthetic.train_classes
-    total = CANONICAL_TRAIN_CLASSES.get(run.dataset.layout)
-    return None if total is None else total - run.dataset.validation_classes
+        return run.dataset.synthetic.train_classes - held_out
+    if run.dataset.layout in CANONICAL_CLASSES:
+        return CANONICAL_CLASSES[run.dataset.layout][0] - held_out
+    return None
 
 
 def _images_per_class(run: RunConfig) -> int | None:

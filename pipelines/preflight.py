@@ -47,8 +47,8 @@ def _dataset(dataset: DatasetConfig) -> Iterator[str]:
     if not root.is_dir():
         what = "is not a folder" if root.exists() else "does not exist"
         yield (
-            f"dataset.root: {dataset.root} {what} (looked in {Path.cwd()}). Put the dataset there, or "
-            "say where it is: --set dataset.root=PATH."
+            f"dataset.root: {dataset.root} {what} (looked in {Path.cwd()}). Put the dataset "
+            "there, or say where it is: --set dataset.root=PATH."
         )
 
 

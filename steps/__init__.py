@@ -1,1 +1,1 @@
-"""ZenML steps: thin adapters around the library."""
+"""ZenML steps: each loads nothing, calls saga, and returns named artifacts."""

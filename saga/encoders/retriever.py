@@ -68,7 +68,7 @@ class Retriever(nn.Module):
     def digest(self) -> str:
         """Of weights, configuration and provenance; the model card does not count."""
         hasher = {name: _tensor_digest(value) for name, value in self._weights().items()}
-        return digest_of({"weights": hasher, "config": self._config(), "from": self.provenance})
+        return digest_of({"weights": hasher, "config": self.description(), "from": self.provenance})
 
     @torch.inference_mode()
     def encode(
@@ -123,9 +123,9 @@ class Retriever(nn.Module):
         """
         with replace_folder(Path(folder)) as building:
             save_file(self._weights(), building / WEIGHTS)
-            write_json(building / CONFIG, self._config())
+            write_json(building / CONFIG, self.description())
             write_json(building / PROVENANCE, self.provenance)
-            card = model_card(self._config(), self.provenance, metrics or {})
+            card = model_card(self.description(), self.provenance, metrics or {})
             write_text(building / CARD, card)
             write_json(building / DIGESTS, file_digests(building))
 
@@ -160,7 +160,8 @@ class Retriever(nn.Module):
     def _weights(self) -> dict[str, torch.Tensor]:
         return {k: v.detach().cpu().contiguous().clone() for k, v in self.state_dict().items()}
 
-    def _config(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
+        """What to build, as retriever.json holds it."""
         pooler = {name: getattr(self.pooler.config, name) for name in PoolerConfig.__slots__}
         return {
             "format": FORMAT,

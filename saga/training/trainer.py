@@ -37,6 +37,7 @@ from saga.losses.metric import build_metric_loss
 from saga.mining.batching import PairGuidedSampler
 from saga.mining.pairs import PairSet
 from saga.supervisors.checkpoint import choose_device, load_checkpoint
+from saga.supervisors.configuration import SupervisorConfig
 from saga.supervisors.prompts import load_prompt
 from saga.supervisors.supervisor import Supervisor
 from saga.training.arm import ArmConfig, check_arm
@@ -130,11 +131,11 @@ def train(
     return trainer.retriever(provenance or {}), trainer.history()
 
 
-def untrained_retriever(config: ArmConfig) -> Retriever:
+def untrained_retriever(config: SupervisorConfig) -> Retriever:
     """The tower as it comes with the supervisor, mean-pooled: METHOD section 7's "tower as is"."""
     from saga.encoders.configuration import PoolerConfig
 
-    checkpoint = load_checkpoint(config.supervisor)
+    checkpoint = load_checkpoint(config)
     pooler = build_pooler(PoolerConfig(kind="mean"), checkpoint.tower.width)
     return Retriever(
         checkpoint.tower,

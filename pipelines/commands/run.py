@@ -1,0 +1,74 @@
+"""`saga run`: the main job, from a configuration to a judged encoder and a report."""
+
+import shlex
+import time
+from pathlib import Path
+from typing import Any
+
+from pipelines.answer import REFUSED, Answer
+from pipelines.configuration import DEFAULT_CONFIG, RunConfig, gate_policy_path, load_run_config
+from pipelines.preflight import check_inputs
+from pipelines.progress import shown
+
+RUNS = Path("runs")
+
+
+def main(config: Path | None, settings: list[str]) -> Answer:
+    """Check everything that can be checked at once; then run, write the summary and the report."""
+    run = load_run_config(config or DEFAULT_CONFIG, settings)
+    check_inputs(run)
+    from pipelines.home import use_embedded_zenml
+    from saga.gates.policy import GatePolicy
+
+    policy = GatePolicy.load(gate_policy_path(run.gates)).to_dict()
+    use_embedded_zenml()
+    with shown():
+        return _perform(run, policy, command_line(config, settings))
+
+
+def command_line(config: Path | None, settings: list[str]) -> str:
+    """The command that repeats this run."""
+    words = ["saga", "run", *([str(config)] if config else [])]
+    for text in settings:
+        words += ["--set", text]
+    return shlex.join(words)
+
+
+def resume_hint(config: Path | None, settings: list[str]) -> str:
+    """What to do after Ctrl-C."""
+    return (
+        "What was finished is kept, and training goes on from its last checkpoint: "
+        f"{command_line(config, settings)}"
+    )
+
+
+def _perform(run: RunConfig, policy: dict[str, Any], command: str) -> Answer:
+    from pipelines.execution import execute
+    from pipelines.provenance import bound_digests
+    from pipelines.run_folder import new_run_id, write_run
+    from pipelines.summary import reused, summarise
+    from pipelines.table import table
+
+    started = time.monotonic()
+    bound = bound_digests(run.supervisor)
+    run_id = new_run_id(RUNS, run.name)
+    outcome = execute(run, run_id, policy, bound)
+    summary = summarise(run, run_id, outcome, bound, command)
+    summary["reused_steps"] = reused(outcome.run)
+    summary["seconds"] = round(time.monotonic() - started, 1)
+    files = write_run(RUNS / run_id, run, summary, outcome)
+    if outcome.error is not None:
+        outcome.error.add_note(f"What was reached: {files[0]}")
+        raise outcome.error
+    _discard_checkpoints(run, summary, bound)
+    text = "\n".join([table(summary), "", *map(str, files)])
+    return Answer(summary, text, 0 if summary["status"] == "ok" else REFUSED)
+
+
+def _discard_checkpoints(run: RunConfig, summary: dict[str, Any], bound: dict[str, str]) -> None:
+    """Both encoders are stored now: their trainings will not be resumed."""
+    from pipelines.checkpoints import checkpoint_folder, discard
+
+    digests = {name: found["digest"] for name, found in summary["artifacts"].items()}
+    for arm in (run.baseline_arm, run.candidate_arm):
+        discard(checkpoint_folder(arm, digests["manifest"], digests["pairs"], bound))

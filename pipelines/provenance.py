@@ -1,0 +1,25 @@
+"""Digests of what decides a result beside data and settings: code, supervisor, prompt."""
+
+from pathlib import Path
+
+import saga
+from saga.files import digest_of, sha256_file
+from saga.supervisors.checkpoint import supervisor_digest
+from saga.supervisors.configuration import SupervisorConfig
+from saga.supervisors.prompts import load_prompt
+
+
+def bound_digests(supervisor: SupervisorConfig) -> dict[str, str]:
+    """What a step's reuse and an encoder's provenance are bound to."""
+    return {
+        "code": code_digest(),
+        "supervisor_files": supervisor_digest(supervisor),
+        "prompt": load_prompt(supervisor.prompt).digest,
+    }
+
+
+def code_digest() -> str:
+    """Of every module of the library: ZenML's own cache key knows a step's body, not what it calls."""
+    root = Path(saga.__file__).parent
+    modules = sorted(root.rglob("*.py"))
+    return digest_of({path.relative_to(root).as_posix(): sha256_file(path) for path in modules})

@@ -1,0 +1,49 @@
+"""How well an encoder retrieves classes it has never seen."""
+
+from typing import Annotated
+
+from saga.reports.evaluation import evaluation_page
+from zenml import ArtifactConfig, step
+from zenml.types import HTMLString
+
+from materializers.report import ReportMaterializer
+from pipelines.progress import reporter
+from saga.data.configuration import ImageLimits
+from saga.data.manifest import DatasetManifest
+from saga.encoders.retriever import Retriever
+from saga.retrieval.configuration import RetrievalConfig
+from saga.retrieval.extract import extract_embeddings
+from saga.retrieval.metrics import evaluate_embeddings
+from saga.retrieval.report import RetrievalReport
+
+
+@step(enable_cache=False, output_materializers={"report_{arm}": ReportMaterializer})
+def evaluate_retrieval(
+    manifest: DatasetManifest,
+    encoder: Retriever,
+    name: str,
+    evaluation: RetrievalConfig,
+    limits: ImageLimits,
+) -> tuple[
+    Annotated[RetrievalReport, ArtifactConfig(name="report_{arm}")],
+    Annotated[HTMLString, ArtifactConfig(name="page_{arm}")],
+]:
+    """Embed the test classes, search, and keep every query's outcome. Never reused."""
+    frame = manifest.subset("test")
+    vectors = extract_embeddings(
+        encoder,
+        manifest,
+        frame,
+        evaluation.batch_size,
+        reporter(f"evaluate {name}"),
+        limits=limits,
+    )
+    report = evaluate_embeddings(
+        vectors,
+        frame,
+        evaluation,
+        name=name,
+        encoder_digest=encoder.digest,
+        dataset_digest=manifest.digest,
+    )
+    return report, HTMLString(evaluation_page(report, manifest, encoder, limits))
