@@ -8,10 +8,10 @@ pipelines.preflight.
 from collections.abc import Callable, Iterator
 
 from pipelines.configuration import RunConfig, gate_policy_path
-from pipelines.typed import Problems
 from saga.data.splits import CANONICAL_CLASSES
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
+from saga.settings.typed import Problems
 from saga.supervisors.prompts import load_prompt
 from saga.training.configuration import TrainingConfig
 
@@ -42,11 +42,17 @@ def _arms(run: RunConfig) -> Iterator[tuple[str, str, TrainingConfig, EncoderCon
     yield "baseline", "baseline_encoder", run.baseline, run.baseline_encoder
 
 
+def _prompt_exists(run: RunConfig) -> Found:
+    try:
+        load_prompt(run.supervisor.prompt)
+    except UserInputError as error:
+        yield "supervisor.prompt", str(error)
+
+
 def _alignment_needs_attributes(run: RunConfig) -> Found:
     try:
         prompt = load_prompt(run.supervisor.prompt)
-    except UserInputError as error:
-        yield "supervisor.prompt", str(error)
+    except UserInputError:  # told by _prompt_exists
         return
     for section, _, training, _ in _arms(run):
         if training.weights.kl > 0 and not prompt.attributes:
@@ -67,6 +73,13 @@ def _alignment_needs_attention(run: RunConfig) -> Found:
                 f"{section}.weights.kl is {training.weights.kl:g}, but a {kind} pooler has no "
                 f"attention to align. Set {encoder}.pooler.kind to attention, or "
                 f"{section}.weights.kl to 0.",
+            )
+        elif training.weights.kl > 0 and training.optimizer.pooler_lr == 0:
+            yield (
+                f"{section}.weights.kl",
+                f"{section}.weights.kl is {training.weights.kl:g}, but "
+                f"{section}.optimizer.pooler_lr is 0: alignment teaches the pooler alone. Set one "
+                "of the two otherwise.",
             )
 
 
@@ -140,6 +153,17 @@ def _batch_fits_data(run: RunConfig) -> Found:
                 )
 
 
+def _one_validation_split(run: RunConfig) -> Found:
+    own = run.dataset.synthetic.validation_classes
+    held_out = run.dataset.validation_classes
+    if run.dataset.layout == "synthetic" and own and held_out:
+        yield (
+            "dataset.validation_classes",
+            f"dataset.validation_classes is {held_out}, but the synthetic dataset has {own} "
+            "validation classes of its own. Set it, or dataset.synthetic.validation_classes, to 0.",
+        )
+
+
 def _train_classes(run: RunConfig) -> int | None:
     """Training classes, where the settings alone tell."""
     held_out = run.dataset.validation_classes
@@ -178,12 +202,14 @@ def _gates_exist(run: RunConfig) -> Found:
 
 
 CHECKS: tuple[tuple[tuple[str, ...], Callable[[RunConfig], Found]], ...] = (
+    (("supervisor",), _prompt_exists),
     (("supervisor", "training", "baseline"), _alignment_needs_attributes),
     (("encoder", "baseline_encoder", "training", "baseline"), _alignment_needs_attention),
     (("encoder", "baseline_encoder", "training", "baseline"), _something_to_train),
     (("training", "baseline"), _buffer_can_fill),
     (("training", "baseline"), _pairs_fit_batch),
     (("dataset", "training", "baseline"), _batch_fits_data),
+    (("dataset",), _one_validation_split),
     (("encoder", "baseline_encoder"), _equal_widths),
     (("gates",), _gates_exist),
 )

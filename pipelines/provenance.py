@@ -19,7 +19,7 @@ def bound_digests(supervisor: SupervisorConfig) -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """Of every module of the library: ZenML's own cache key knows a step's body, not what it calls."""
+    """Of every module of the library: ZenML's own cache key knows a step's body alone."""
     root = Path(saga.__file__).parent
     modules = sorted(root.rglob("*.py"))
     return digest_of({path.relative_to(root).as_posix(): sha256_file(path) for path in modules})

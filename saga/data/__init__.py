@@ -1,1 +1,1 @@
-"""Datasets: layouts, the manifest, zero-shot splits, guarded image loading, sampling, synthetic birds."""
+"""Datasets: layouts, the manifest, zero-shot splits, guarded images, sampling, synthetic birds."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from saga.data.synthetic.configuration import SyntheticConfig
+from saga.settings.checks import check_seed
 
 LAYOUTS = ("cub200", "cars196", "aircraft", "inat_aves", "folders", "synthetic")
 
@@ -55,6 +56,9 @@ class DatasetConfig:
                 "(for example --set dataset.root=../data)"
             )
         if self.validation_classes < 0:
-            raise ValueError(f"validation_classes must be at least 0, got {self.validation_classes}")
+            raise ValueError(
+                f"validation_classes must be at least 0, got {self.validation_classes}"
+            )
         if self.max_images_per_class is not None and self.max_images_per_class < 2:
             raise ValueError("max_images_per_class must be at least 2")
+        check_seed(self.seed)

@@ -1,12 +1,14 @@
 """Batches that stay class-balanced and hold mined pairs.
 
-A batch is P classes × K images. For the strategy "random" the classes are drawn and the images come from
-per-class cycles, and balanced pairs are drawn inside the batch, as in the paper. For mined pairs the batch
-is seeded with pairs of the set: their classes and images enter first, and the cycles fill what is left.
-Then the set's pairs that lie in the batch are used, and random pairs of the batch fill up to the number
-asked for; same-class and different-class pairs stay balanced.
+A batch is P classes × K images. For the strategy "random" the batches are those of the
+class-balanced sampler, whose epochs show every image, and balanced pairs are drawn inside the
+batch, as in the paper. For mined pairs the batch is seeded with pairs of the set: their classes and
+images enter first, and random classes with per-class cycles of images fill what is left; there an
+epoch has no meaning. Then the set's pairs that lie in the batch are used, and random pairs of the
+batch fill up to the number asked for; same-class and different-class pairs stay balanced.
 
-The whole position (cycles, cursor, generator) is JSON, and continuing from it gives the same batches.
+The whole position (epoch, cycles, cursor, generator) is JSON, and continuing from it gives the same
+batches.
 """
 
 from collections import defaultdict
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from saga.data.sampler import ClassBalancedSampler, check_enough_classes
 from saga.errors import UserInputError
 from saga.mining.pairs import PairSet
 
@@ -44,19 +47,14 @@ class PairGuidedSampler:
         for row, (i, j, _) in enumerate(self._mined):
             self._partners[i].append(row)
             self._partners[j].append(row)
+        self._epochs = ClassBalancedSampler(labels, classes_per_batch, images_per_class, seed)
         self._rng = np.random.default_rng(seed)
         self._cycles: dict[int, list[int]] = {label: [] for label in self._members}
         self._order: list[int] = []
 
     def next_batch(self) -> tuple[list[int], list[BatchPair]]:
         """Indices of one batch, and pairs as positions in it."""
-        chosen = self._seeded() if self._mined else {}
-        for label in self._fill_classes(set(chosen)):
-            chosen.setdefault(label, [])
-        batch: list[int] = []
-        for label, images in chosen.items():
-            images += self._draw(label, self.K - len(images), set(images))
-            batch += images
+        batch = self._around_mined() if self._mined else self._epochs.next_batch()
         return batch, self._pairs(batch)
 
     def state_dict(self) -> dict[str, Any]:
@@ -65,6 +63,7 @@ class PairGuidedSampler:
             "rng": self._rng.bit_generator.state,
             "cycles": {str(label): list(cycle) for label, cycle in self._cycles.items()},
             "order": list(self._order),
+            "epochs": self._epochs.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -72,19 +71,27 @@ class PairGuidedSampler:
         self._rng.bit_generator.state = state["rng"]
         self._cycles = {int(label): list(cycle) for label, cycle in state["cycles"].items()}
         self._order = list(state["order"])
+        self._epochs.load_state_dict(state["epochs"])
 
     def _check(self) -> None:
-        if len(self._members) < self.P:
-            raise UserInputError(
-                f"training.classes_per_batch is {self.P}, but there are {len(self._members)} training "
-                f"classes. Allowed: 2 to {len(self._members)}."
-            )
+        check_enough_classes(len(self._members), self.P)
         smallest = min(map(len, self._members.values()))
         if smallest < self.K:
             raise UserInputError(
                 f"training.images_per_class is {self.K}, but the smallest training class has "
                 f"{smallest} images. Allowed: 2 to {smallest}."
             )
+
+    def _around_mined(self) -> list[int]:
+        """A batch seeded with mined pairs, filled up with random classes and images."""
+        chosen = self._seeded()
+        for label in self._fill_classes(set(chosen)):
+            chosen.setdefault(label, [])
+        batch: list[int] = []
+        for label, images in chosen.items():
+            images += self._draw(label, self.K - len(images), set(images))
+            batch += images
+        return batch
 
     def _seeded(self) -> dict[int, list[int]]:
         """Images of mined pairs, until every class of the batch is chosen."""
@@ -114,7 +121,7 @@ class PairGuidedSampler:
         return [int(c) for c in self._rng.choice(free, missing, replace=False)] if missing else []
 
     def _draw(self, label: int, count: int, taken: set[int]) -> list[int]:
-        """Images of a class from its shuffled cycle; none twice in a batch, all before any again."""
+        """Images of a class from its shuffled cycle; none twice in a batch, all in turn."""
         drawn: list[int] = []
         while len(drawn) < count:
             if not self._cycles[label]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from saga.settings.checks import check_seed
+
 
 @dataclass(frozen=True, slots=True)
 class MiningConfig:
@@ -28,3 +30,4 @@ class MiningConfig:
             raise ValueError(f"neighbours must be at least 1, got {self.neighbours}")
         if not 0 <= self.hard_share <= 1:
             raise ValueError(f"hard_share must be in [0, 1], got {self.hard_share}")
+        check_seed(self.seed)

@@ -1,8 +1,8 @@
 """Chooses the pairs that the supervisor will compare.
 
-Hard pairs are those the untrained encoder gets wrong or nearly wrong: an image with one of its nearest
-neighbours of another class, and an image with one of its farthest of the same class. They are where
-rollouts disagree, and only disagreeing groups teach.
+Hard pairs are those the untrained encoder gets wrong or nearly wrong: an image with one of its
+nearest neighbours of another class, and an image with one of its farthest of the same class. They
+are where rollouts disagree, and only disagreeing groups teach.
 
 Shapes: n training images, E embedding width.
 """
@@ -78,9 +78,10 @@ def needs_embeddings(config: MiningConfig) -> bool:
 def _check(labels: np.ndarray) -> None:
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2 or counts.min() < 2:
+        smallest = counts.min() if len(counts) else 0
         raise UserInputError(
-            f"Pairs need at least two training classes of two images each; given are {len(classes)} "
-            f"classes, the smallest with {counts.min() if len(counts) else 0} images."
+            "Pairs need at least two training classes of two images each; given are "
+            f"{len(classes)} classes, the smallest with {smallest} images."
         )
 
 
@@ -102,7 +103,9 @@ def _near_different(
     most = int(np.unique(labels, return_counts=True)[1].max())
     k = min(len(labels) - 1, most - 1 + config.neighbours)
     neighbours = search(embeddings, embeddings, k, exclude_self=True).indices
-    ranked = [row[labels[row] != labels[i]][: config.neighbours] for i, row in enumerate(neighbours)]
+    ranked = [
+        row[labels[row] != labels[i]][: config.neighbours] for i, row in enumerate(neighbours)
+    ]
     yield from _by_rank(ranked, rng)
 
 
@@ -137,11 +140,10 @@ def _take(
     taken: dict[Pair, tuple[bool, str]],
 ) -> None:
     """Take `count` new unordered pairs; gives up when the source repeats itself."""
-    found = tries = 0
-    for i, j in source:
+    found = 0
+    for tries, (i, j) in enumerate(source):
         if found == count or tries > TRIES_PER_PAIR * (count + 1):
             return
-        tries += 1
         key = (min(i, j), max(i, j))
         if i != j and key not in taken:
             taken[key] = (same, kind)

@@ -1,6 +1,5 @@
 """The pairs that were mined: an artifact with a strict schema and a digest."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,10 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from saga.errors import UserInputError
 from saga.files import digest_of, write_json
+from saga.retrieval.storage import altered, read_facts, read_table, rows_digest, write_table
 
 SCHEMA = pa.schema(
     [
@@ -22,6 +20,8 @@ SCHEMA = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
     ]
 )
+PAIRS, FACTS = "pairs.parquet", "pairs.json"
+FACT_NAMES = {"strategy", "seed", "manifest_digest", "encoder_digest"}
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class PairSet:
     """Unordered pairs of training images."""
 
     frame: pd.DataFrame
-    """anchor, other (image ids), same_class, similarity (cosine under the miner's encoder, or null),
-    kind ("random" or "hard")."""
+    """anchor, other (image ids), same_class, similarity (cosine under the miner's encoder, or
+    null), kind ("random" or "hard")."""
     strategy: str
     seed: int
     manifest_digest: str
@@ -46,8 +46,11 @@ class PairSet:
     @cached_property
     def digest(self) -> str:
         """Of the rows and of what they came from."""
-        rows = self.frame[["anchor", "other", "same_class", "kind"]].values.tolist()
-        return digest_of({"rows": rows, "facts": self._facts()})
+        known = self.frame["similarity"].notna()
+        plain = self.frame.assign(
+            similarity=self.frame["similarity"].astype(object).where(known, None)
+        )
+        return digest_of({"rows": rows_digest(plain), "facts": self._facts()})
 
     @property
     def same_share(self) -> float:
@@ -56,29 +59,26 @@ class PairSet:
 
     def save(self, folder: Path) -> None:
         """Write pairs.parquet and pairs.json into an existing folder."""
-        table = pa.Table.from_pandas(self.frame, schema=SCHEMA, preserve_index=False)
-        pq.write_table(table, folder / "pairs.parquet")
-        write_json(folder / "pairs.json", self._facts() | {"digest": self.digest})
+        write_table(folder / PAIRS, self.frame, SCHEMA)
+        write_json(folder / FACTS, self._facts() | {"digest": self.digest})
 
     @classmethod
     def load(cls, folder: Path) -> "PairSet":
         """Read a folder written by `save`.
 
         Raises:
-            UserInputError: if it was altered.
+            UserInputError: if it is missing, of another form or was altered.
         """
-        facts = json.loads((folder / "pairs.json").read_text())
-        table = pq.read_table(folder / "pairs.parquet")
+        facts = read_facts(folder / FACTS, FACT_NAMES | {"digest"})
+        frame = read_table(folder / PAIRS, SCHEMA)
         digest = facts.pop("digest")
-        pairs = cls(table.cast(SCHEMA).to_pandas(), **facts)
+        try:
+            pairs = cls(frame.astype({"similarity": "float32"}), **facts)
+        except ValueError as error:
+            raise altered("pair set", folder) from error
         if pairs.digest != digest:
-            raise UserInputError(f"The pair set in {folder} was altered: its digest differs.")
+            raise altered("pair set", folder)
         return pairs
 
     def _facts(self) -> dict[str, Any]:
-        return {
-            "strategy": self.strategy,
-            "seed": self.seed,
-            "manifest_digest": self.manifest_digest,
-            "encoder_digest": self.encoder_digest,
-        }
+        return {name: getattr(self, name) for name in sorted(FACT_NAMES)}

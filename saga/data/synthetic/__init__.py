@@ -1,1 +1,1 @@
-"""Procedural fine-grained birds: attributes in distinct places, strong nuisance, stated shortcuts."""
+"""Procedural fine-grained birds: attributes in distinct places, strong nuisance, shortcuts."""

@@ -1,8 +1,8 @@
 """The six attributes of a synthetic bird, and which combinations belong to which split.
 
 A combination's split is decided by a hash of its values alone, whatever the seed: about 30 % of the
-8,000 combinations are for test classes, 10 % for validation classes, the rest for training classes and
-for pretraining the supervisor. So no supervisor of ours has ever described a test class.
+8,000 combinations are for test classes, 10 % for validation classes, the rest for training classes
+and for pretraining the supervisor. So no supervisor of ours has ever described a test class.
 """
 
 import hashlib
@@ -23,6 +23,9 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
 }
 COUNTS = tuple(len(values) for values in ATTRIBUTES.values())
 SLOTS_TEST, SLOTS_VALIDATION, SLOTS = 3, 1, 10
+FAMILY = (0, 1, 1, 2, 2)
+"""Attributes in which the members of a family differ from its first."""
+TRIES = 1000
 
 
 def values_of(combination: Combination) -> dict[str, str]:
@@ -50,13 +53,19 @@ def draw(rng: np.random.Generator, split: Split) -> Combination:
 def mutate(
     combination: Combination, rng: np.random.Generator, changes: int, split: Split
 ) -> Combination:
-    """A combination of the split that differs in exactly `changes` attributes."""
-    while True:
+    """A combination of the split that differs in exactly `changes` attributes.
+
+    Raises:
+        LookupError: if none was found; a combination with one change that is of the split need not
+            exist.
+    """
+    for _ in range(TRIES):
         mutated = list(combination)
         for i in rng.choice(len(COUNTS), changes, replace=False):
             mutated[i] = (mutated[i] + int(rng.integers(1, COUNTS[i]))) % COUNTS[i]
         if split_of(tuple(mutated)) == split:
             return tuple(mutated)
+    raise LookupError(f"{values_of(combination)} has no {split} combination at {changes} changes")
 
 
 def independent_classes(n: int, rng: np.random.Generator, split: Split) -> list[Combination]:
@@ -72,8 +81,10 @@ def family_classes(n: int, rng: np.random.Generator, split: Split) -> list[Combi
     classes: dict[Combination, None] = {}
     while len(classes) < n:
         parent = draw(rng, split)
-        for changes in (0, 1, 1, 2, 2):
-            member = mutate(parent, rng, changes, split) if changes else parent
-            if len(classes) < n:
-                classes.setdefault(member)
+        try:
+            family = [mutate(parent, rng, c, split) if c else parent for c in FAMILY]
+        except LookupError:
+            continue
+        for member in family[: n - len(classes)]:
+            classes.setdefault(member)
     return list(classes)

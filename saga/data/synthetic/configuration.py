@@ -2,20 +2,23 @@
 
 from dataclasses import dataclass
 
+from saga.settings.checks import check_seed
+
 
 @dataclass(frozen=True, slots=True)
 class SyntheticConfig:
     """Size and regime of the synthetic birds.
 
     The default is the "hazy habitat": in training each class has a background colour of its own, in
-    test backgrounds are free, and every image of either lies under a haze of random strength that the
-    supervisor never saw while it was pretrained.
+    test backgrounds are free, and every image of either lies under a haze of random strength that
+    the supervisor never saw while it was pretrained.
     """
 
     train_classes: int = 20
     """Classes to train on, drawn independently."""
     validation_classes: int = 20
-    """Further classes for model selection, made like the test classes, from combinations of their own."""
+    """Further classes for model selection, made like the test classes, from combinations of their
+    own."""
     test_classes: int = 60
     """Unseen classes, in families that differ by one or two attributes."""
     images_per_class: int = 20
@@ -42,3 +45,4 @@ class SyntheticConfig:
         for name in ("habitat", "haze", "clutter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        check_seed(self.seed)

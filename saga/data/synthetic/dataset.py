@@ -1,14 +1,15 @@
 """Writes the procedural dataset as a folder of PNG files with an annotation table."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from PIL import Image
 
 from saga.data.synthetic.attributes import (
@@ -36,21 +37,53 @@ def draw_classes(config: SyntheticConfig) -> dict[Split, list[Combination]]:
     }
 
 
-def materialise(config: SyntheticConfig, folder: Path, workers: int = 2) -> None:
+def materialise(
+    config: SyntheticConfig,
+    folder: Path,
+    workers: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
     """Render the dataset into `folder`, which appears only when it is whole.
 
-    Writes `images/<class>/<image>.png`, `annotations.parquet` (image_id, path, class_id, class_name,
-    split, attributes as JSON) and `synthetic.json` (the configuration).
+    Writes `images/<class>/<image>.png`, `annotations.parquet` (image_id, path, class_id,
+    class_name, split, attributes as JSON) and `synthetic.json` (the configuration).
+
+    Args:
+        config: what to draw.
+        folder: replaced if it exists.
+        workers: processes.
+        progress: called with (images done, images).
     """
     jobs = list(_class_jobs(config))
+    rows: list[dict[str, Any]] = []
     with replace_folder(Path(folder)) as building:
-        folders = [str(building)] * len(jobs)
-        with ProcessPoolExecutor(workers) as pool:
-            rows = [row for part in pool.map(_write_class, jobs, folders) for row in part]
+        drawing = (delayed(_write_class)(job, str(building)) for job in jobs)
+        for part in Parallel(workers, return_as="generator")(drawing):
+            rows += part
+            if progress is not None:
+                progress(len(rows), len(jobs) * config.images_per_class)
         pd.DataFrame(rows).to_parquet(building / "annotations.parquet", index=False)
-        write_json(
-            building / "synthetic.json", {"version": GENERATOR_VERSION, "config": asdict(config)}
+        write_json(building / "synthetic.json", _facts(config))
+
+
+def is_whole(config: SyntheticConfig, folder: Path) -> bool:
+    """Whether `folder` holds this dataset, drawn by this version, with all of its files."""
+    try:
+        facts = json.loads((folder / "synthetic.json").read_text())
+        table = pd.read_parquet(
+            folder / "annotations.parquet", columns=["path", "class_id", "split"]
         )
+        present = all((folder / path).stat().st_size > 0 for path in table["path"])
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
+    expected = {job["class_id"]: job["split"] for job in _class_jobs(config)}
+    each = Counter(zip(table["class_id"], table["split"]))
+    counts = dict.fromkeys(expected.items(), config.images_per_class)
+    return present and facts == _facts(config) and dict(each) == counts
+
+
+def _facts(config: SyntheticConfig) -> dict[str, Any]:
+    return {"version": GENERATOR_VERSION, "config": asdict(config)}
 
 
 def _class_jobs(config: SyntheticConfig) -> Iterator[dict[str, Any]]:

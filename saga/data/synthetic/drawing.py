@@ -1,8 +1,8 @@
 """Draws one bird: a scene with clutter, a bird whose parts carry the attributes, and a camera.
 
 Coordinates of the parts are in units of the bird's size, x to the right (towards the bill), y down,
-with the body's centre at the origin. What is not an attribute (pose, bill and tail shape, legs, body
-colour, scene, exposure, noise) varies freely in every image.
+with the body's centre at the origin. What is not an attribute (pose, bill and tail shape, legs,
+body colour, scene, exposure, noise) varies freely in every image.
 """
 
 import math
@@ -140,7 +140,9 @@ def _background(rng: np.random.Generator, scene: Scene, width: int) -> np.ndarra
         color = np.clip(np.asarray(scene.background) + rng.normal(0, 14, 3), 20, 240)
     slope = rng.normal(0, 40 * scene.clutter, (2, 3))
     y, x = np.mgrid[0:width, 0:width] / width - 0.5
-    return np.clip(color + x[..., None] * slope[0] + y[..., None] * slope[1], 0, 255).astype(np.uint8)
+    return np.clip(color + x[..., None] * slope[0] + y[..., None] * slope[1], 0, 255).astype(
+        np.uint8
+    )
 
 
 def _draw_clutter(
@@ -196,9 +198,7 @@ def _draw_parts(
     _draw_wing_pattern(pen, values["wing pattern"], wing, pose)
 
 
-def _draw_wing_pattern(
-    pen: ImageDraw.ImageDraw, pattern: str, wing: Color, pose: Pose
-) -> None:
+def _draw_wing_pattern(pen: ImageDraw.ImageDraw, pattern: str, wing: Color, pose: Pose) -> None:
     """Bars, spots or an edge in a tone that stands off from the wing."""
     tone = (250, 250, 245) if sum(wing) < 480 else (20, 20, 20)
     if pattern == "bars":

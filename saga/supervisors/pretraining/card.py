@@ -21,7 +21,7 @@ embedded example; it knows nothing about real birds.
 {table}
 
 - **Training**: {stages}; {minutes} minutes; seed {seed}.
-- **Date** {date}, **commit** {commit}. Rebuild with `saga build-supervisor configs/supervisor.yaml`.
+- **Date** {date}, **commit** {commit}. Rebuild: `saga build-supervisor configs/supervisor.yaml`.
 """
 
 
@@ -29,9 +29,7 @@ def model_card(facts: dict[str, Any]) -> str:
     """Markdown with data, accuracy by attribute, date and commit."""
     config = facts["config"]
     table = "\n".join(f"| {name} | {value:.3f} |" for name, value in facts["accuracy"].items())
-    stages = ", then ".join(
-        f"{s['steps']} steps at {s['image_size']} px" for s in config["stages"]
-    )
+    stages = ", then ".join(f"{s['steps']} steps at {s['image_size']} px" for s in config["stages"])
     pool = ", then ".join(f"{4 * s['groups']:,}" for s in config["stages"])
     return CARD.format(
         parameters=facts["parameters"],

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from saga.settings.checks import check_seed
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -22,9 +24,16 @@ class Stage:
 
     def __post_init__(self) -> None:
         if self.image_size % 16 or self.image_size < 32:
-            raise ValueError(f"image_size must be a multiple of 16, at least 32: {self.image_size}")
-        if self.steps < 1 or self.groups < 1:
-            raise ValueError("steps and groups must be at least 1")
+            raise ValueError(
+                f"image_size must be a multiple of 16, at least 32, got {self.image_size}"
+            )
+        for name in ("steps", "groups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+        if not self.probe_weight >= 0:
+            raise ValueError(f"probe_weight must be at least 0, got {self.probe_weight}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,5 +61,16 @@ class PretrainingConfig:
     def __post_init__(self) -> None:
         if not self.stages:
             raise ValueError("stages: at least one is needed")
-        if self.groups_per_step < 1 or self.held_out_groups < 1:
-            raise ValueError("groups_per_step and held_out_groups must be at least 1")
+        for name in ("groups_per_step", "held_out_groups", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        fewest = min(stage.groups for stage in self.stages)
+        if self.groups_per_step > fewest:
+            raise ValueError(
+                f"groups_per_step is {self.groups_per_step}, but a stage has {fewest} groups in all"
+            )
+        if not 0 <= self.clutter <= 1:
+            raise ValueError(f"clutter must be in [0, 1], got {self.clutter}")
+        if not self.weight_decay >= 0:
+            raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
+        check_seed(self.seed)

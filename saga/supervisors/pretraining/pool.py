@@ -1,9 +1,9 @@
 """Pictures to pretrain on: groups of four related birds, never of a test or validation class."""
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from joblib import Parallel, delayed
 
 from saga.data.synthetic.attributes import Combination, draw, mutate
 from saga.data.synthetic.attributes import values_of as values_of
@@ -30,14 +30,15 @@ class Pool:
         return len(self.combinations) // GROUP
 
 
-def render_pool(groups: int, image_size: int, clutter: float, seed: list[int], workers: int) -> Pool:
+def render_pool(
+    groups: int, image_size: int, clutter: float, seed: list[int], workers: int
+) -> Pool:
     """Render groups in parallel; the result does not depend on the number of workers."""
     jobs = [
         (min(GROUPS_PER_JOB, groups - start), image_size, clutter, [*seed, start])
         for start in range(0, groups, GROUPS_PER_JOB)
     ]
-    with ProcessPoolExecutor(workers) as executor:
-        parts = list(executor.map(_render, *zip(*jobs)))
+    parts = Parallel(workers)(delayed(_render)(*job) for job in jobs)
     images = np.concatenate([images for images, _ in parts])
     return Pool(images, [combination for _, part in parts for combination in part])
 

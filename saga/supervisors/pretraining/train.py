@@ -1,8 +1,8 @@
 """Supervised pretraining of the tiny supervisor: describe two birds, then say whether they match.
 
 Teacher-forced cross-entropy on true answers, plus a probe that reads the attributes off the vision
-tokens and helps the tower at the start (it is thrown away). The pool never shows a combination that a
-test or validation class may have, never shows haze, and its backgrounds are free of the class.
+tokens and helps the tower at the start (it is thrown away). The pool never shows a combination that
+a test or validation class may have, never shows haze, and its backgrounds are free of the class.
 
     saga build-supervisor configs/supervisor.yaml
 """
@@ -119,9 +119,7 @@ class Pretrainer:
             nn.utils.clip_grad_norm_(self.parameters, 1.0)
             optimizer.step()
             if progress is not None:
-                progress(
-                    done + step + 1, total, {"answers": answers.item(), "probe": probe.item()}
-                )
+                progress(done + step + 1, total, {"answers": answers.item(), "probe": probe.item()})
         self.model.eval()
 
     def _losses(self, pool: Pool, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -171,7 +169,7 @@ class Pretrainer:
 
     @torch.no_grad()
     def measure(self, pool: Pool, seed: int = 0) -> dict[str, float]:
-        """Teacher-forced accuracy of each attribute's value and of the verdict, on held-out birds."""
+        """Teacher-forced accuracy of each attribute and of the verdict, on held-out birds."""
         rng = np.random.default_rng([seed, 5])
         right: dict[str, list[float]] = {name: [] for name in [*ATTRIBUTES, "verdict"]}
         names = list(ATTRIBUTES)
@@ -180,7 +178,9 @@ class Pretrainer:
             index = np.concatenate([np.arange(g * GROUP, g * GROUP + GROUP) for g in groups])
             a, b = draw_pairs(len(groups), rng)
             combinations = [pool.combinations[i] for i in index]
-            logits, answer = self.teacher_forced(self.encode(pool.images[index]), combinations, a, b)
+            logits, answer = self.teacher_forced(
+                self.encode(pool.images[index]), combinations, a, b
+            )
             hit = logits.argmax(-1) == answer
             for i, name in enumerate(names):
                 slots = [1 + i, 2 + len(names) + i]
