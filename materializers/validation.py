@@ -2,10 +2,10 @@
 
 from typing import Any, ClassVar
 
-from saga.data.validation import ValidationReport
 from zenml.enums import VisualizationType
 
 from materializers.folder import FolderMaterializer
+from saga.data.validation import ValidationReport
 
 
 class ValidationMaterializer(FolderMaterializer):

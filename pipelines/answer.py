@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import typer
 
 from saga.errors import RefusedError, SagaError, UserInputError
+from saga.files import is_disk_full
 
 OURS, INPUT, REFUSED, INTERRUPTED = 1, 2, 3, 130
 STATUS = {0: "ok", OURS: "failed", INPUT: "error", REFUSED: "refused", INTERRUPTED: "interrupted"}
@@ -25,7 +26,6 @@ STATUS = {0: "ok", OURS: "failed", INPUT: "error", REFUSED: "refused", INTERRUPT
 AGAIN = "Nothing was left half-written; run the same command again."
 """What the user is told after Ctrl-C, unless there is more to say."""
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -64,31 +64,36 @@ def perform(
     with _stdout_kept() as stdout:
         try:
             answer = work()
+            said = _result(answer, as_json)
         except BaseException as error:
             answer = _failure(error, debug, resume)
-        _say(answer, as_json, stdout)
+            said = _result(answer, as_json)
+        if answer.problem:
+            typer.echo(answer.text, err=True)
+        if said is not None:
+            typer.echo(said, file=stdout)
+            stdout.flush()
     raise typer.Exit(answer.exit_code)
 
 
-def _say(answer: Answer, as_json: bool, stdout: TextIO) -> None:
-    if answer.problem:
-        typer.echo(answer.text, err=True)
+def _result(answer: Answer, as_json: bool) -> str | None:
+    """What goes to stdout; nothing where a problem is told to people."""
     if as_json:
         facts = {"status": STATUS[answer.exit_code]} | answer.facts
-        typer.echo(json.dumps(facts, ensure_ascii=False, allow_nan=False), file=stdout)
-    elif not answer.problem:
-        typer.echo(answer.text, file=stdout)
-    stdout.flush()
+        return json.dumps(facts, ensure_ascii=False, allow_nan=False)
+    return None if answer.problem else answer.text
 
 
 def _failure(error: BaseException, debug: bool, resume: str) -> Answer:
     """The answer to an exception."""
-    cause = _cause(error)
+    chain = _chain(error)
+    cause = _cause(chain)
+    notes = [note for link in chain for note in getattr(link, "__notes__", ())]
     if isinstance(cause, KeyboardInterrupt):
         return _problem(INTERRUPTED, f"Interrupted. {resume}")
     if isinstance(cause, SagaError) and cause.exit_code in (INPUT, REFUSED):
-        return _problem(cause.exit_code, "\n".join([str(cause), *getattr(cause, "__notes__", ())]))
-    if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+        return _problem(cause.exit_code, "\n".join([str(cause), *notes]))
+    if is_disk_full(cause):
         return _problem(INPUT, f"No space left on the disk ({cause}). Free some. {resume}")
     if isinstance(cause, OSError) and cause.errno in NOT_ALLOWED:
         return _problem(INPUT, f"{cause}. Give a place that you may read or write.")
@@ -96,10 +101,9 @@ def _failure(error: BaseException, debug: bool, resume: str) -> Answer:
         typer.echo("".join(traceback.format_exception(error)), err=True)
     hint = "" if debug else " Run it again with --debug for the traceback."
     lines = str(cause).strip().splitlines()
+    fault = f"{type(cause).__name__}{': ' + lines[0].rstrip('.') if lines else ''}"
     return _problem(
-        OURS,
-        f"saga failed, and the fault is ours: {type(cause).__name__}"
-        f"{': ' + lines[0] if lines else ''}.{hint}",
+        OURS, "\n".join([f"saga failed, and the fault is ours: {fault}.{hint}", *notes])
     )
 
 
@@ -112,19 +116,23 @@ def usage_problem(message: str) -> str:
     return json.dumps({"status": STATUS[INPUT], "exit_code": INPUT, "message": message})
 
 
-def _cause(error: BaseException) -> BaseException:
-    """The error of ours, or the interrupt, that others may have wrapped; else the error itself."""
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and those that it came from."""
     seen: BaseException | None = error
     chain: list[BaseException] = []
     while seen is not None and seen not in chain:
         chain.append(seen)
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return chain
+
+
+def _cause(chain: list[BaseException]) -> BaseException:
+    """The error of ours, or the interrupt, that others may have wrapped; else the error itself."""
     for kinds in (KeyboardInterrupt, (UserInputError, RefusedError), SagaError):
         for link in chain:
             if isinstance(link, kinds):
                 return link
-    disk = [e for e in chain if isinstance(e, OSError) and e.errno in DISK_FULL]
-    return disk[0] if disk else error
+    return next(filter(is_disk_full, chain), chain[0])
 
 
 @contextmanager
@@ -134,14 +142,15 @@ def _stdout_kept() -> Iterator[TextIO]:
     if not _is_descriptor(stdout, 1) or not _is_descriptor(sys.stderr, 2):
         sys.stdout = sys.stderr
         try:
-            yield stdout
+            yield stdout or sys.stderr  # none where it was closed
         finally:
             sys.stdout = stdout
         return
     stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
-    with os.fdopen(os.dup(kept), "w", encoding="utf-8") as real:
+    # File names that are not UTF-8 are written as escapes, which JSON has too.
+    with os.fdopen(os.dup(kept), "w", encoding="utf-8", errors="backslashreplace") as real:
         sys.stdout = sys.stderr
         try:
             yield real

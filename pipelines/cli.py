@@ -203,17 +203,18 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         code: Any = app(arguments, prog_name="saga", standalone_mode=False)
+    except OSError as error:
+        typer.echo(f"The answer could not be written: {error}.", err=True)
+        code = answer.OURS
     except Exception as error:
         # What the parser raises for wrong usage: not public by name, known by what it can do.
         if not hasattr(error, "show") or not hasattr(error, "exit_code"):
             raise
         error.show()
         if "--json" in arguments:
-            typer.echo(answer.usage_problem(str(getattr(error, "message", error))))
+            words = error.format_message() if hasattr(error, "format_message") else str(error)
+            typer.echo(answer.usage_problem(words))
         code = error.exit_code
-    except KeyboardInterrupt:
-        typer.echo("Interrupted.", err=True)
-        code = answer.INTERRUPTED
     raise SystemExit(code or 0)
 
 

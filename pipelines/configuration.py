@@ -9,6 +9,7 @@ docs/configuration.md lists every setting.
 """
 
 import copy
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,14 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipelines.overrides import apply_override, merged
-from pipelines.strict_yaml import read_mapping
-from pipelines.typed import Problems, build, convert_fields
 from saga.data.configuration import DatasetConfig
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
 from saga.files import digest_of
 from saga.mining.configuration import MiningConfig
 from saga.retrieval.configuration import RetrievalConfig
+from saga.settings.checks import SEEDS, check_seed
+from saga.settings.strict_yaml import read_mapping
+from saga.settings.typed import Problems, build, convert_fields
 from saga.supervisors.configuration import SupervisorConfig
 from saga.training.arm import ArmConfig
 from saga.training.configuration import TrainingConfig
@@ -69,6 +71,7 @@ class RunConfig:
     """Gate policy: the name of a bundled one (configs/gates) or the path of a file."""
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         for name in ("name", "model"):
             value = getattr(self, name)
             if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
@@ -141,41 +144,44 @@ def _read(path: Path, overrides: Sequence[str], root: type) -> tuple[dict[str, A
 
 
 def _resolve(raw: dict[str, Any], problems: Problems) -> RunConfig | None:
-    """The whole configuration, or None where too much is wrong to go on."""
-    raw = _with_seeds(raw)
-    changes = {name: raw.pop(name, {}) for name in ("baseline", "baseline_encoder")}
-    _check_changes(changes, problems)
+    """The whole configuration, or None where it cannot be built.
+
+    Where a section cannot be, another stands in: what is wrong elsewhere is told all the same.
+    """
+    missing = [name for name in ("name", "model", "training") if name not in raw]
+    raw = _with_changes(_with_seeds(raw), problems)
+    values, _ = convert_fields(RunConfig, raw, problems)
+    for name in missing:
+        problems.add(name, f"{name} is missing.")
+    if problems.found:
+        values = {"name": "unnamed", "model": "unnamed"} | values
+        for name in ("training", "baseline"):
+            values.setdefault(name, TrainingConfig(steps=1))
+    try:
+        return RunConfig(**values)
+    except ValueError as error:
+        setting, _, _ = str(error).partition(" ")
+        problems.add(setting, f"{error}.")
+        return None
+
+
+def _with_changes(raw: dict[str, Any], problems: Problems) -> dict[str, Any]:
+    """A copy in which the baseline's sections are whole: the candidate's with some changes."""
+    raw = dict(raw)
     for name, of, cls in (
         ("baseline", "training", TrainingConfig),
         ("baseline_encoder", "encoder", EncoderConfig),
     ):
-        base = raw.get(of, {})
+        changes, base = raw.pop(name, {}), raw.get(of, {})
         if name == "baseline" and isinstance(base, Mapping):
             base = merged(base, {"weights": _baseline_weights(base)})
-        if not isinstance(base, Mapping) or _broken(cls, base):
-            continue
-        if not problems.touch(name):
-            raw[name] = merged(base, changes[name])
-    values, _ = convert_fields(RunConfig, raw, problems)
-    for name in ("name", "model", "training"):
-        if name not in raw:
-            problems.add(name, f"{name} is missing.")
-    if not {"name", "model", "training", "baseline"} <= values.keys():
-        return None
-    try:
-        return RunConfig(**values)
-    except ValueError as error:
-        problems.add("", f"{error}.")
-        return None
-
-
-def _check_changes(changes: dict[str, Any], problems: Problems) -> None:
-    """Names and types in the sections that change another one."""
-    for name, cls in (("baseline", TrainingConfig), ("baseline_encoder", EncoderConfig)):
-        if not isinstance(changes[name], Mapping):
+        if not isinstance(changes, Mapping):
             problems.add(name, f"{name} must be a section (key: value lines).")
-        else:
-            convert_fields(cls, changes[name], problems, name)
+        elif isinstance(base, Mapping) and not _broken(cls, base):
+            raw[name] = merged(base, changes)
+        else:  # the candidate's problems are told under its own name
+            convert_fields(cls, changes, problems, name)
+    return raw
 
 
 def _broken(cls: type, raw: Mapping[str, Any]) -> bool:
@@ -195,14 +201,15 @@ def _baseline_weights(training: Mapping[str, Any]) -> dict[str, float]:
 def _with_seeds(raw: dict[str, Any]) -> dict[str, Any]:
     """A copy in which the run's seed stands wherever a section follows it."""
     raw = copy.deepcopy(raw)
-    if type(raw.get("seed")) is not int:
+    seed = raw.get("seed")
+    if type(seed) is not int or not 0 <= seed < SEEDS:
         return raw
     for path in SEEDED:
         section: Any = raw
         for name in path:
             section = section.setdefault(name, {}) if isinstance(section, dict) else None
         if isinstance(section, dict):
-            section.setdefault("seed", raw["seed"])
+            section.setdefault("seed", seed)
     return raw
 
 
@@ -213,7 +220,7 @@ def _locate_beside(raw: dict[str, Any], folder: Path) -> None:
         given = section.get(name) if isinstance(section, dict) else None
         if isinstance(given, str) and given.endswith((".yaml", ".yml")):
             beside = folder / given
-            if beside.is_file():
+            if os.path.isfile(beside):
                 section[name] = str(beside)  # type: ignore[index]
 
 
@@ -224,8 +231,8 @@ def gate_policy_path(gates: str) -> Path:
         UserInputError: if there is none of that name.
     """
     bundled = CONFIGS / "gates" / f"{gates}.yaml"
-    for path in (bundled, Path(gates).expanduser()):
-        if path.is_file():
+    for path in (bundled, Path(os.path.expanduser(gates))):
+        if os.path.isfile(path):
             return path
     names = ", ".join(sorted(p.stem for p in (CONFIGS / "gates").glob("*.yaml"))) or "none"
     raise UserInputError(f"gates: {gates} is neither a bundled policy ({names}) nor a file.")

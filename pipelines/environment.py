@@ -1,5 +1,6 @@
 """What a run ran on: code, versions, memory. Recorded with every summary."""
 
+import os
 import platform
 import resource
 import subprocess
@@ -17,8 +18,10 @@ UNKNOWN = "unknown"
 @cache
 def git_state() -> dict[str, Any]:
     """Commit of this project's code and whether files differ from it; "unknown" without git."""
-    commit = _git("rev-parse", "HEAD")
-    changed = _git("status", "--porcelain")
+    top = _git("rev-parse", "--show-toplevel")
+    ours = top is not None and Path(top) == PROJECT.resolve()  # not a repository around it
+    commit = _git("rev-parse", "HEAD") if ours else None
+    changed = _git("status", "--porcelain") if ours else None
     return {
         "git_commit": commit or UNKNOWN,
         "git_dirty": None if changed is None else bool(changed),
@@ -51,7 +54,8 @@ def _git(*arguments: str) -> str | None:
     """What git says about this project, or None where it cannot."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(PROJECT), *arguments],
+            ["git", "--no-optional-locks", "-C", str(PROJECT), *arguments],
+            env={k: v for k, v in os.environ.items() if not k.startswith("GIT_")},
             capture_output=True,
             text=True,
             timeout=10,

@@ -1,5 +1,6 @@
 """Image files that a user names on the command line."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,14 +16,17 @@ def collect(given: Sequence[Path]) -> list[Path]:
     Raises:
         UserInputError: if a path does not exist or nothing is left.
     """
-    absent = [path for path in given if not path.exists()]
+    absent = [path for path in given if not os.path.exists(path)]
     if absent:
-        raise UserInputError(
-            f"No such file or folder: {', '.join(map(str, absent[:NAMED_AT_ONCE]))}."
-        )
+        raise UserInputError(f"No such file or folder: {_named(absent)}.")
     found: dict[Path, None] = {}
     for path in given:
         found |= dict.fromkeys(_below(path) if path.is_dir() else [path])
+    unspeakable = [path for path in found if not _is_utf8(path)]
+    if unspeakable:
+        raise UserInputError(
+            f"File names must be UTF-8, to be written to tables; rename {_named(unspeakable)}."
+        )
     if not found:
         raise UserInputError(
             f"No images in {', '.join(map(str, given))}: looked for {', '.join(ENDINGS)}."
@@ -45,9 +49,22 @@ def check_headers(paths: Sequence[Path]) -> None:
         except ImageError as error:
             problems.append(str(error))
     if problems:
-        more = len(problems) - NAMED_AT_ONCE
-        rest = f"\nand {more} more" if more > 0 else ""
-        raise UserInputError("\n".join(problems[:NAMED_AT_ONCE]) + rest)
+        raise UserInputError(_named(problems, "\n"))
+
+
+def _named(things: Sequence[object], separator: str = ", ") -> str:
+    """The first few, and how many more there are."""
+    more = len(things) - NAMED_AT_ONCE
+    rest = [f"and {more} more"] if more > 0 else []
+    return separator.join([*map(str, things[:NAMED_AT_ONCE]), *rest])
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _below(folder: Path) -> list[Path]:

@@ -4,8 +4,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from pipelines.strict_yaml import MAX_BYTES, parse
-from pipelines.typed import Problems
+from saga.settings.strict_yaml import MAX_BYTES, parse
+from saga.settings.typed import Problems
+
+MAX_DEPTH = 16
+"""Names between dots; no setting is nested half as deep."""
 
 
 def apply_override(raw: dict[str, Any], text: str, problems: Problems) -> None:
@@ -20,7 +23,7 @@ def apply_override(raw: dict[str, Any], text: str, problems: Problems) -> None:
     dotted = dotted.strip()
     problems.origins[dotted] = f"--set {text[:100]}"
     names = dotted.split(".")
-    if not separator or not all(names) or len(text) > MAX_BYTES:
+    if not separator or not all(names) or len(names) > MAX_DEPTH or len(text) > MAX_BYTES:
         problems.add(dotted, "write it as --set name=value, for example --set training.steps=10.")
         return
     try:

@@ -5,15 +5,18 @@ not get to its training only to learn that the supervisor lacks a tokenizer.
 """
 
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import saga.supervisors
 from pipelines.configuration import RunConfig, gate_policy_path
 from saga.data.configuration import DatasetConfig
 from saga.errors import UserInputError
 from saga.supervisors.configuration import SupervisorConfig
 
+EMBEDDED = Path(str(saga.supervisors.__file__)).parent / "embedded"
 TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -43,9 +46,9 @@ def check_dataset(dataset: DatasetConfig) -> None:
 def _dataset(dataset: DatasetConfig) -> Iterator[str]:
     if dataset.layout == "synthetic" or dataset.root is None:
         return
-    root = Path(dataset.root).expanduser()
-    if not root.is_dir():
-        what = "is not a folder" if root.exists() else "does not exist"
+    root = os.path.expanduser(dataset.root)
+    if not os.path.isdir(root):
+        what = "is not a folder" if os.path.exists(root) else "does not exist"
         yield (
             f"dataset.root: {dataset.root} {what} (looked in {Path.cwd()}). Put the dataset "
             "there, or say where it is: --set dataset.root=PATH."
@@ -53,8 +56,9 @@ def _dataset(dataset: DatasetConfig) -> Iterator[str]:
 
 
 def _supervisor(supervisor: SupervisorConfig) -> Iterator[str]:
-    folder = Path(supervisor.model).expanduser()
-    if supervisor.model == "embedded" or not folder.is_dir():
+    embedded = supervisor.model == "embedded"
+    folder = EMBEDDED if embedded else Path(os.path.expanduser(supervisor.model))
+    if not os.path.isdir(folder):  # a hub id, or what the loader refuses
         return
     for names, what in (
         (("config.json",), "config.json"),
@@ -66,19 +70,39 @@ def _supervisor(supervisor: SupervisorConfig) -> Iterator[str]:
                 f"supervisor.model: the folder {supervisor.model} holds no {what}. Save model, "
                 "tokenizer and processor into one folder (save_pretrained of each), then give it."
             )
-    depth = _depth(folder)
-    layer = supervisor.attention_layer
+    depth, layer = _from_config(folder, _depth), supervisor.attention_layer
     if depth is not None and layer is not None and layer >= depth:
         yield (
             f"supervisor.attention_layer is {layer}, but {supervisor.model} has {depth} decoder "
             f"layers. Allowed: 0 to {depth - 1}."
         )
+    side = _from_config(folder, _pixels_per_token)
+    if side and supervisor.image_size % side:
+        nearest = max(1, round(supervisor.image_size / side)) * side
+        yield (
+            f"supervisor.image_size is {supervisor.image_size} pixels, but {supervisor.model} "
+            f"needs a multiple of {side}. Nearest: {nearest}."
+        )
 
 
-def _depth(folder: Path) -> int | None:
-    """Decoder layers that the folder's config.json tells of; None where it does not."""
+def _from_config(folder: Path, read: Callable[[Any], int]) -> int | None:
+    """A number that the folder's config.json tells; None where it does not."""
     try:
-        config: Any = json.loads((folder / "config.json").read_text())
-        return int(config["text_config"]["num_hidden_layers"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return read(json.loads((folder / "config.json").read_text()))
+    except (OSError, ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
         return None
+
+
+def _depth(config: Any) -> int:
+    """Decoder layers."""
+    return int(config["text_config"]["num_hidden_layers"])
+
+
+def _pixels_per_token(config: Any) -> int:
+    """Side of the square of pixels that becomes one token: patches, merged."""
+    vision = config["vision_config"]
+    patch = vision["patch_size"]
+    patch = int(patch[0] if isinstance(patch, list) else patch)
+    if "spatial_merge_size" in vision:
+        return patch * int(vision["spatial_merge_size"])
+    return round(patch / config["downsample_ratio"])

@@ -35,15 +35,19 @@ class LineBoard:
     stream: TextIO
     clock: Callable[[], float] = time.monotonic
     _began: dict[str, tuple[float, int]] = field(default_factory=dict)
-    _last: dict[str, float] = field(default_factory=dict)
+    _said: dict[str, float] = field(default_factory=dict)
+    _done: dict[str, int] = field(default_factory=dict)
 
     def update(self, task: str, done: int, total: int, note: str = "") -> None:
         """Write a line at the task's start and end, and now and then between."""
         now = self.clock()
+        if done < self._done.get(task, done):  # the same task once more
+            del self._began[task], self._said[task]
+        self._done[task] = done
         began, first = self._began.setdefault(task, (now, done))
-        if task in self._last and done < total and now - self._last[task] < LINE_EVERY_SECONDS:
+        if task in self._said and done < total and now - self._said[task] < LINE_EVERY_SECONDS:
             return
-        self._last[task] = now
+        self._said[task] = now
         left = remaining(done - first, total - first, now - began)
         when = f", about {left} left" if left and done < total else ""
         print(f"{task}: {done} of {total}{when}{f', {note}' if note else ''}", file=self.stream)  # noqa: T201
@@ -56,11 +60,15 @@ class BarBoard:
     def __init__(self, display: Any) -> None:
         self._display = display
         self._tasks: dict[str, Any] = {}
+        self._done: dict[str, int] = {}
 
     def update(self, task: str, done: int, total: int, note: str = "") -> None:
         """Move the task's bar."""
         if task not in self._tasks:
             self._tasks[task] = self._display.add_task(task, total=total, note=note)
+        if done < self._done.get(task, done):  # the same task once more
+            self._display.reset(self._tasks[task])
+        self._done[task] = done
         self._display.update(self._tasks[task], completed=done, total=total, note=note)
 
 
@@ -105,7 +113,7 @@ def _board(stream: TextIO) -> Iterator[Board]:
     )
 
     display = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from pipelines.configuration import RunConfig
-from pipelines.describe import describe_bounded, plain
-from pipelines.schema import (
+from saga.files import write_text
+from saga.settings.describe import describe_bounded, plain
+from saga.settings.schema import (
     Setting,
     documentation,
     fields_of,
@@ -19,7 +20,6 @@ from pipelines.schema import (
     section_of,
     settings_of,
 )
-from saga.files import write_text
 
 BEGIN, END = "<!-- settings: written by make docs -->", "<!-- settings: end -->"
 CHANGES = ("baseline", "baseline_encoder")

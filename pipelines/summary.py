@@ -10,9 +10,8 @@ from saga.retrieval.report import RetrievalReport
 from saga.retrieval.statistics import paired_difference
 
 if TYPE_CHECKING:
-    from saga.data.validation import ValidationReport
-
     from saga.data.manifest import DatasetManifest
+    from saga.data.validation import ValidationReport
     from saga.gates.decision import GateDecision
     from saga.training.history import TrainingHistory
 

@@ -48,16 +48,28 @@ def file_digests(folder: Path, exclude: tuple[str, ...] = ()) -> dict[str, str]:
     """SHA-256 of every file below a folder, by POSIX path relative to it.
 
     Raises:
-        UserInputError: if the folder holds a symbolic link (a digest would not bind its target).
+        UserInputError: if the folder holds a symbolic link (a digest would not bind its target) or
+            anything else that is neither file nor folder.
     """
     digests = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
         if path.is_symlink():
             raise UserInputError(f"{path} is a symbolic link; an artifact holds plain files only.")
-        if path.is_file() and relative not in exclude:
-            digests[relative] = sha256_file(path)
+        if path.is_dir() or relative in exclude:
+            continue
+        if not path.is_file():
+            raise UserInputError(f"{path} is not a file; an artifact holds plain files only.")
+        digests[relative] = sha256_file(path)
     return digests
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says "no space left"."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # safetensors, written in Rust, has an error of its own without a number.
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 @contextmanager
@@ -65,8 +77,8 @@ def explained_disk_errors(target: Path) -> Iterator[None]:
     """Turn "no space left" into a message for the user."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if is_disk_full(error):
             raise UserInputError(
                 f"No space left on the disk while writing {target}. Nothing was left half-written; "
                 "free some space or choose another folder, then run the same command again."
@@ -89,7 +101,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _fsync_folder(path.parent)
+        _fsync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -104,19 +116,29 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def replace_folder(target: Path) -> Iterator[Path]:
-    """Build a folder under a temporary name beside `target`; it takes that name only at success."""
-    target = Path(target)
+    """Build a folder under a temporary name beside `target`; it takes that name only at success.
+
+    Args:
+        target: a folder there is replaced; of a symbolic link, what it points to.
+
+    Raises:
+        UserInputError: if the target is a file, or the disk is full.
+    """
+    target = Path(os.path.realpath(target))
+    if target.exists() and not target.is_dir():
+        raise UserInputError(f"{target} is a file. Give a folder that is new.")
     with explained_disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         building = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
         try:
             yield building
             os.chmod(building, 0o755)
+            _fsync_tree(building)
             _swap(building, target)
         except BaseException:
             shutil.rmtree(building, ignore_errors=True)
             raise
-        _fsync_folder(target.parent)
+        _fsync(target.parent)
 
 
 def _swap(building: Path, target: Path) -> None:
@@ -125,19 +147,26 @@ def _swap(building: Path, target: Path) -> None:
         os.replace(building, target)
         return
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.old."))
-    os.replace(target, aside / "previous")
     try:
+        os.replace(target, aside / "previous")
         os.replace(building, target)
-    except BaseException:
-        os.replace(aside / "previous", target)
-        raise
     finally:
+        if not target.exists():
+            os.replace(aside / "previous", target)
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fsync_folder(folder: Path) -> None:
-    """Make a rename in this folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _fsync_tree(folder: Path) -> None:
+    """Flush every file below a folder, whoever wrote it."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            _fsync(path)
+    _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    """Flush a file, or make the renames in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -2,7 +2,6 @@
 
 from typing import Annotated
 
-from saga.reports.evaluation import evaluation_page
 from zenml import ArtifactConfig, step
 from zenml.types import HTMLString
 
@@ -11,6 +10,7 @@ from pipelines.progress import reporter
 from saga.data.configuration import ImageLimits
 from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
+from saga.reports.evaluation import evaluation_page
 from saga.retrieval.configuration import RetrievalConfig
 from saga.retrieval.extract import extract_embeddings
 from saga.retrieval.metrics import evaluate_embeddings

@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from saga.data.validation import ValidationReport
 from zenml import step
 
 from materializers.pairs import PairSetMaterializer
 from pipelines.progress import reporter
 from saga.data.configuration import ImageLimits
 from saga.data.manifest import DatasetManifest
+from saga.data.validation import ValidationReport
 from saga.encoders.retriever import Retriever
 from saga.mining.configuration import MiningConfig
 from saga.mining.miner import mine_pairs as mine

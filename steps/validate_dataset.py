@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from saga.data.validation import ValidationReport
 from zenml import step
 
 from materializers.validation import ValidationMaterializer
 from pipelines.progress import reporter
 from saga.data.configuration import ImageLimits
 from saga.data.manifest import DatasetManifest
+from saga.data.validation import ValidationReport
 from steps.expectations.run import validate_manifest
 
 

@@ -3,15 +3,17 @@
 from pathlib import Path
 
 from pipelines.answer import Answer
+from pipelines.commands import outputs
 from pipelines.encoders import open_encoder
 from pipelines.images import check_headers, collect
 from pipelines.progress import reporter, shown
-from saga.retrieval.table import EmbeddingTable, check_suffix
+from saga.retrieval.table import EmbeddingTable, check_target
 
 
 def main(encoder: str, images: list[Path], output: Path, batch_size: int, device: str) -> Answer:
     """Embed the images and write the table."""
-    check_suffix(output)
+    check_target(output)
+    outputs.check_parent(output, "--output")
     paths = collect(images)
     check_headers(paths)
     table = embed_files(encoder, paths, batch_size, device)

@@ -19,13 +19,14 @@ def main(
     if output is not None:
         outputs.check_new(output, "--output")
     from pipelines.encoders import open_encoder
+    from pipelines.home import home
     from saga.data.load import load_manifest
     from saga.files import replace_folder
     from saga.retrieval.extract import extract_embeddings
     from saga.retrieval.metrics import evaluate_embeddings
 
     retriever = open_encoder(encoder, device)
-    manifest = load_manifest(run.dataset)
+    manifest = load_manifest(run.dataset, home() / "data")
     frame = manifest.subset(split)
     if frame.empty:
         raise UserInputError(f"The dataset {manifest.name} has no images in the split {split}.")

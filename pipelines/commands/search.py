@@ -25,7 +25,7 @@ def main(encoder: str, gallery: Path, query: Path, k: int, device: str) -> Answe
         with shown():
             vectors = retriever.encode(files, BATCH_SIZE, progress=reporter("embed the gallery"))
         table = EmbeddingTable(tuple(map(str, files)), vectors, retriever.digest)
-    _check_encoder(table, retriever.digest, encoder, gallery)
+    _check_encoder(table, retriever.digest, retriever.embedding_dim, encoder, gallery)
     found = search(retriever.encode(queries, BATCH_SIZE), table.vectors, min(k, len(table.paths)))
     results = [
         {"query": str(path), "results": _ranked(table, indices, similarities)}
@@ -45,12 +45,19 @@ def _existing_table(gallery: Path) -> EmbeddingTable | None:
     return None if gallery.is_dir() else EmbeddingTable.load(gallery)
 
 
-def _check_encoder(table: EmbeddingTable, digest: str, encoder: str, gallery: Path) -> None:
+def _check_encoder(
+    table: EmbeddingTable, digest: str, width: int, encoder: str, gallery: Path
+) -> None:
     if table.encoder_digest != digest:
         raise UserInputError(
             f"{gallery} was embedded by another encoder (digest {table.encoder_digest[:12]}) than "
             f"{encoder} (digest {digest[:12]}); their vectors cannot be compared. Embed the "
             "gallery again, or use the encoder that it was embedded with."
+        )
+    if table.vectors.shape[1] != width:
+        raise UserInputError(
+            f"{gallery} was altered: it holds vectors of {table.vectors.shape[1]} numbers, but its "
+            f"encoder makes {width}. Embed the gallery again."
         )
 
 

@@ -15,10 +15,9 @@ def main(source: Path, layout: str | None, output: Path, settings: list[str]) ->
     """Load the manifest, check every expectation, write the page."""
     dataset = dataset_of(source, layout, settings)
     check_dataset(dataset)
-    from steps.expectations.run import validate_manifest
-
     from pipelines.home import home
     from saga.data.load import load_manifest
+    from steps.expectations.run import validate_manifest
 
     with shown():
         manifest = load_manifest(dataset, home() / "data", reporter("load the dataset"))

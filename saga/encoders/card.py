@@ -28,9 +28,7 @@ not part of this folder. A gallery embedded by another encoder must be embedded 
 """
 
 
-def model_card(
-    config: dict[str, Any], provenance: dict[str, Any], metrics: dict[str, Any]
-) -> str:
+def model_card(config: dict[str, Any], provenance: dict[str, Any], metrics: dict[str, Any]) -> str:
     """Markdown that says what the encoder is, how to use it, where it came from."""
     return CARD.format(
         family=config["family"],

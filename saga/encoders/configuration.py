@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from saga.settings.checks import check_seed
+
 
 @dataclass(frozen=True, slots=True)
 class PoolerConfig:
@@ -21,6 +23,7 @@ class PoolerConfig:
     def __post_init__(self) -> None:
         if self.embedding_dim is not None and self.embedding_dim < 2:
             raise ValueError(f"embedding_dim must be at least 2, got {self.embedding_dim}")
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class LoraConfig:
     dropout: float = 0.0
     """Dropout before an adapter."""
     target_modules: tuple[str, ...] | None = None
-    """Names of the linear layers to adapt; None takes the family's attention and MLP layers."""
+    """Last names of the linear layers to adapt ("qkv"); None adapts all of them."""
 
     def __post_init__(self) -> None:
         if self.rank < 1 or self.alpha < 1:

@@ -2,9 +2,9 @@
 
     β = softmax(q W_k Xᵀ / √D),  z = normalise(W_o (β X))
 
-The attention pooler starts as mean pooling: q = 0 makes β uniform. W_o is the identity where D_e = D,
-else a seeded orthogonal map. With q = 0 the key projection gets no gradient in the very first step (it
-is multiplied by q); it moves from the second on.
+The attention pooler starts as mean pooling: q = 0 makes β uniform. W_o is the identity where
+D_e = D, else a seeded orthogonal map. With q = 0 the key projection gets no gradient in the very first
+step (it is multiplied by q); it moves from the second on.
 
 Shapes: B images, N tokens, D token width, Q queries, E embedding width.
 """
@@ -30,7 +30,7 @@ class Pooled:
 
 
 class Pooler(nn.Module):
-    """Base: projects what was pooled and normalises it."""
+    """Base of the poolers; all compute in float32 whatever the autocast, in training as in use."""
 
     def __init__(self, config: PoolerConfig, width: int) -> None:
         super().__init__()
@@ -40,6 +40,10 @@ class Pooler(nn.Module):
 
     def forward(self, tokens_BND: Tensor) -> Pooled:
         """Pool the tokens (B, N, D) of some images."""
+        with torch.autocast(tokens_BND.device.type, enabled=False):
+            return self._pooled(tokens_BND.float())
+
+    def _pooled(self, tokens_BND: Tensor) -> Pooled:
         raise NotImplementedError
 
     def _generator(self) -> torch.Generator:
@@ -53,9 +57,8 @@ class MeanPooler(Pooler):
         super().__init__(config, width)
         self.project = optional_projection(width, self.embedding_dim, self._generator())
 
-    def forward(self, tokens_BND: Tensor) -> Pooled:
-        """See the base class."""
-        return Pooled(unit(self.project(self.pool(tokens_BND.float()))), None)
+    def _pooled(self, tokens_BND: Tensor) -> Pooled:
+        return Pooled(unit(self.project(self.pool(tokens_BND))), None)
 
     def pool(self, tokens_BND: Tensor) -> Tensor:
         """The mean over tokens."""
@@ -81,16 +84,13 @@ class AttentionPooler(Pooler):
         self.key_DD = nn.Parameter(keys)
         self.output_ED = nn.Parameter(projection(width, self.embedding_dim, self._generator()))
 
-    def forward(self, tokens_BND: Tensor) -> Pooled:
-        """See the base class; computed in float32 whatever the autocast."""
-        with torch.autocast(tokens_BND.device.type, enabled=False):
-            tokens_BND = tokens_BND.float()
-            log_weights_BQN = self.log_weights(tokens_BND)
-            pooled_BD = (log_weights_BQN.exp() @ tokens_BND)[:, 0]
-            return Pooled(unit(pooled_BD @ self.output_ED.T), log_weights_BQN)
+    def _pooled(self, tokens_BND: Tensor) -> Pooled:
+        log_weights_BQN = self.log_weights(tokens_BND)
+        pooled_BD = (log_weights_BQN.exp() @ tokens_BND)[:, 0]
+        return Pooled(unit(pooled_BD @ self.output_ED.T), log_weights_BQN)
 
     def log_weights(self, tokens_BND: Tensor) -> Tensor:
-        """log β (B, Q, N)."""
+        """The logarithm of β, (B, Q, N)."""
         keys = tokens_BND
         if self.config.normalize_keys:
             keys = F.layer_norm(keys, keys.shape[-1:])
@@ -114,7 +114,9 @@ def projection(width: int, embedding_dim: int, generator: torch.Generator) -> Te
     """Initial W_o (E, D): the identity where it is square, else orthogonal rows or columns."""
     if embedding_dim == width:
         return torch.eye(width)
-    gaussian = torch.randn(max(width, embedding_dim), min(width, embedding_dim), generator=generator)
+    gaussian = torch.randn(
+        max(width, embedding_dim), min(width, embedding_dim), generator=generator
+    )
     orthogonal, _ = torch.linalg.qr(gaussian)
     return orthogonal.T.contiguous() if embedding_dim < width else orthogonal.contiguous()
 
@@ -123,7 +125,7 @@ def optional_projection(width: int, embedding_dim: int, generator: torch.Generat
     """A linear map, or nothing where the widths are equal."""
     if embedding_dim == width:
         return nn.Identity()
-    linear = nn.Linear(width, embedding_dim, bias=False)
+    linear = nn.utils.skip_init(nn.Linear, width, embedding_dim, bias=False)
     linear.weight = nn.Parameter(projection(width, embedding_dim, generator))
     return linear
 

@@ -24,18 +24,21 @@ class ImagePreprocessor:
 
     size: int
     """Side in pixels."""
-    mean: tuple[float, float, float]
+    mean: tuple[float, ...]
     """Per channel, of values in [0, 1]."""
-    std: tuple[float, float, float]
+    std: tuple[float, ...]
     """Per channel."""
     resample: str = "bicubic"
     """PIL filter: "bicubic", "bilinear", "lanczos"."""
 
     def __post_init__(self) -> None:
-        if self.resample.upper() not in Image.Resampling.__members__:
+        if str(self.resample).upper() not in Image.Resampling.__members__:
             raise ValueError(f"resample must be a PIL filter, got {self.resample!r}")
-        if len(self.mean) != CHANNELS or len(self.std) != CHANNELS or min(self.std) <= 0:
-            raise ValueError("mean and std need three values each, std above 0")
+        finite = np.isfinite([*self.mean, *self.std]).all()
+        if len(self.mean) != CHANNELS or len(self.std) != CHANNELS or not finite:
+            raise ValueError("mean and std need three finite values each")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be above 0, got {self.std}")
         if self.size < 1:
             raise ValueError(f"size must be at least 1 pixel, got {self.size}")
 
@@ -62,9 +65,8 @@ class ImagePreprocessor:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ImagePreprocessor":
         """From what `to_dict` gave."""
-        return cls(
-            int(values["size"]), tuple(values["mean"]), tuple(values["std"]), values["resample"]
-        )
+        mean, std = (tuple(map(float, values[name])) for name in ("mean", "std"))
+        return cls(int(values["size"]), mean, std, values["resample"])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -86,5 +88,3 @@ class ImagePreprocessor:
     def __call__(self, images: list[Image.Image]) -> Tensor:
         """Float32 (B, 3, S, S) from PIL images."""
         return self.normalise(np.stack([self.resize(image) for image in images]))
-
-

@@ -1,11 +1,11 @@
-"""The deployable encoder: tower, pooler and preprocessing in one folder, without the language model.
+"""The deployable encoder: tower, pooler and preprocessing in one folder; no language model.
 
     retriever = Retriever.load("encoder")
     vectors = retriever.encode(["a.jpg", "b.jpg"])      # float32 (2, E), unit length
 
-A folder holds weights.safetensors, retriever.json (what to build), provenance.json (what it came from),
-README.md (model card) and digests.json (sha256 of each). Loading checks the digests before it reads
-anything else. Nothing in it is executable.
+A folder holds weights.safetensors, retriever.json (what to build), provenance.json (what it came
+from), README.md (model card) and digests.json (sha256 of each). Loading checks the digests before it
+reads anything else. Nothing in it is executable.
 
 Shapes: n images, E embedding width, S side in pixels.
 """
@@ -108,10 +108,8 @@ class Retriever(nn.Module):
         log_weights = self.pooler(self.tower(pixels).tokens_BND).log_weights_BQN
         if log_weights is None:
             return None
-        rows, columns = self.tower.grid(self.preprocessor.size)
-        weights: np.ndarray = log_weights.exp().reshape(*log_weights.shape[:2], rows, columns).numpy(
-            force=True
-        )
+        grid = self.tower.grid(self.preprocessor.size)
+        weights: np.ndarray = log_weights.exp().unflatten(-1, grid).numpy(force=True)
         return weights
 
     def save(self, folder: Path | str, metrics: dict[str, Any] | None = None) -> None:
@@ -138,18 +136,21 @@ class Retriever(nn.Module):
         """
         folder = Path(folder)
         check_folder(folder)
-        config = json.loads((folder / CONFIG).read_text())
         try:
+            config = json.loads((folder / CONFIG).read_text())
             if config["format"] != FORMAT:
                 raise ValueError(f"format {config['format']} is not {FORMAT}")
             tower = build_tower(config["family"], config["tower"])
             pooler = build_pooler(PoolerConfig(**config["pooler"]), tower.width)
             preprocessor = ImagePreprocessor.from_dict(config["preprocessing"])
+            tower.grid(preprocessor.size)
             provenance = json.loads((folder / PROVENANCE).read_text())
             retriever = cls(tower, pooler, preprocessor, provenance)
             weights = load_file(folder / WEIGHTS)
             retriever.load_state_dict(weights, strict=True)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        except UserInputError:
+            raise
+        except Exception as error:  # a wrong description makes the libraries raise almost anything
             raise UserInputError(
                 f"{folder} is not an encoder that this version of saga can read: {error}"
             ) from error
@@ -187,17 +188,13 @@ def check_folder(folder: Path) -> None:
         )
     try:
         listed = json.loads(listing.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserInputError(f"{listing} is not JSON; the encoder was altered.") from error
+    listed = listed if isinstance(listed, dict) else {}
     found = file_digests(folder, exclude=(DIGESTS,))
-    needed = {WEIGHTS, CONFIG, PROVENANCE, CARD}
-    if not isinstance(listed, dict) or listed != found or not needed <= listed.keys():
-        names = listed.keys() if isinstance(listed, dict) else set()
-        wrong = sorted(
-            name
-            for name in names | found.keys() | needed
-            if name not in found or listed.get(name) != found[name]
-        )
+    names = listed.keys() | found.keys() | {WEIGHTS, CONFIG, PROVENANCE, CARD}
+    wrong = sorted(n for n in names if n not in found or listed.get(n) != found[n])
+    if wrong:
         raise UserInputError(
             f"The encoder in {folder} was altered: {', '.join(wrong)} do not match {DIGESTS}. "
             "Export it again from where it was made."

@@ -4,10 +4,11 @@ import copy
 from typing import Any
 
 from torch import Tensor
-from torch.nn import Module
+from torch.nn import Linear, Module
 
 from saga.encoders.configuration import EncoderConfig, LoraConfig
 from saga.encoders.tower import VisionTokens, VisionTower
+from saga.errors import UserInputError
 
 
 class AdaptedTower(VisionTower):
@@ -20,13 +21,13 @@ class AdaptedTower(VisionTower):
         super().__init__()
         self.family = tower.family
         tower.requires_grad_(False)
-        targets = config.target_modules or tower.lora_targets
+        targets = linear_layers(tower, config.target_modules)
         self.tower: Any = inject_adapter_in_model(
             PeftConfig(
                 r=config.rank,
                 lora_alpha=config.alpha,
                 lora_dropout=config.dropout,
-                target_modules=list(targets),
+                target_modules=targets,
                 bias="none",
             ),
             tower,
@@ -63,6 +64,22 @@ class AdaptedTower(VisionTower):
         tower.requires_grad_(True)
         result: VisionTower = tower
         return result
+
+
+def linear_layers(tower: Module, names: tuple[str, ...] | None) -> list[str]:
+    """Full names of the tower's linear layers, or of those with these last names.
+
+    Raises:
+        UserInputError: if one of the names is no linear layer's.
+    """
+    last = {n: n.rpartition(".")[2] for n, m in tower.named_modules() if isinstance(m, Linear)}
+    for name in names or ():
+        if name not in last.values():
+            raise UserInputError(
+                f"encoder.lora.target_modules: this tower has no linear layer {name!r}. It has "
+                f"{', '.join(sorted(set(last.values())))}; leave the setting out to adapt them all."
+            )
+    return [full for full, name in last.items() if names is None or name in names]
 
 
 def prepare_tower(tower: VisionTower, config: EncoderConfig) -> VisionTower:

@@ -7,9 +7,9 @@
       statistic: lower_bound      # or: point
       confidence: 0.95
 
-With "lower_bound" the lower end of the class-clustered interval must reach the threshold: PASS; the whole
-interval below it: FAIL; the threshold inside: INCONCLUSIVE. With "point" the figure itself decides, and
-the gate is never inconclusive: a figure that is above by luck passes.
+With "lower_bound" the lower end of the class-clustered interval must reach the threshold: PASS; the
+whole interval below it: FAIL; the threshold inside: INCONCLUSIVE. With "point" the figure itself
+decides, and the gate is never inconclusive: a figure that is above by luck passes.
 """
 
 from dataclasses import dataclass

@@ -39,5 +39,5 @@ def decide(
 def _judge(gate: Gate, evidence: Evidence) -> GateResult:
     try:
         return gate.judge(evidence)
-    except (ValueError, ArithmeticError, LookupError) as error:
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         return gate.failed_to_judge(f"It could not be judged: {error}.")

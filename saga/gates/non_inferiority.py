@@ -12,13 +12,14 @@ D = candidate - reference over the same queries, with an interval [low, high] cl
 
 1. FAIL          high < -margin: it is worse by more than the margin.
 2. PASS          low > 0: it is better, hence not worse, whatever the margin.
-3. INCONCLUSIVE  margin < 2.5 standard errors of D: with so few classes an equal encoder would often be
-                 held up and the margin says little, so the gate does not decide.
+3. INCONCLUSIVE  margin < 2.5 standard errors of D: with so few classes an equal encoder would often
+                 be held up and the margin says little, so the gate does not decide.
 4. PASS          low ≥ -margin.
 5. INCONCLUSIVE  otherwise: the interval holds -margin.
 
-Rules 2 and 4 both imply low ≥ -margin, so a candidate that is worse by the margin passes with at most
-(1 - confidence) / 2: 2.5 % at 0.95. Different datasets or queries, or a figure that is missing: ERROR.
+Rules 2 and 4 both imply low ≥ -margin, so a candidate that is worse by the margin passes with at
+most (1 - confidence) / 2: 2.5 % at 0.95. Different datasets or queries, or a figure that is
+missing: ERROR.
 """
 
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class NonInferiority(Gate):
         check_confidence(self.confidence)
         if not 0 < self.margin < 1:
             raise ValueError(f"margin must be a fraction between 0 and 1, got {self.margin}")
-        if self.margin_standard_errors < 0:
+        if not self.margin_standard_errors >= 0:
             raise ValueError(
                 f"margin_standard_errors must be at least 0, got {self.margin_standard_errors}"
             )

@@ -6,28 +6,28 @@
         kind: floor
         …
 
-Strict: an unknown key, another type or an impossible value is refused with the place, what is allowed and
-the nearest name. Every gate must pass, so the order does not matter and no correction is needed.
+Strict: an unknown key, another type or an impossible value is refused with the place, what is
+allowed and the nearest name; all problems at once. Every gate must pass, so the order does not
+matter and no correction is needed.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Literal
 
 from saga.errors import UserInputError
 from saga.files import digest_of
 from saga.gates.base import Gate
 from saga.gates.floor import Floor
 from saga.gates.non_inferiority import NonInferiority
-from saga.gates.settings import build_settings, unknown_key
+from saga.settings.strict_yaml import read_yaml
+from saga.settings.typed import Problems, build, convert, convert_fields
 
-MAX_BYTES = 1 << 16
 KINDS: dict[str, type[Gate]] = {gate.kind: gate for gate in (Floor, NonInferiority)}
 """Every kind of gate; a new one is a file of its own and a name here."""
+KIND: Any = Literal[tuple(KINDS)]
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,13 @@ class GatePolicy:
     """Gates that must all pass."""
 
     name: str
+    """As decisions call it."""
     gates: tuple[Gate, ...]
+    """In any order."""
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError("name must not be empty")
         if not self.gates:
             raise ValueError("gates: a policy without gates would let everything pass")
         ids = [gate.id for gate in self.gates]
@@ -67,20 +71,15 @@ class GatePolicy:
         """
         if not isinstance(values, Mapping):
             raise UserInputError(f"{source}: a gate policy holds `name` and a list of `gates`.")
-        for key in values:
-            if key not in ("name", "gates"):
-                raise UserInputError(unknown_key(source + ":", key, ["name", "gates"]))
-        name, gates = values.get("name"), values.get("gates")
-        if not isinstance(name, str) or not name:
-            raise UserInputError(f"{source}: name must be text, got {name!r}.")
-        if not isinstance(gates, list) or not gates:
-            raise UserInputError(
-                f"{source}: gates must be a list of at least one gate: a policy without gates would "
-                "let everything pass."
-            )
-        built = [_gate(gate, f"{source}: gates[{i}]") for i, gate in enumerate(gates)]
+        problems = Problems(source)
+        top, _ = convert_fields(cls, {k: v for k, v in values.items() if k != "gates"}, problems)
+        for key in ("name", "gates"):
+            if key not in values:
+                problems.add(key, f"{key} is missing.")
+        gates = _gates(values.get("gates", ()), problems)
+        problems.raise_all()
         try:
-            return cls(name, tuple(built))
+            return cls(top["name"], gates)
         except ValueError as error:
             raise UserInputError(f"{source}: {error}.") from error
 
@@ -91,39 +90,26 @@ class GatePolicy:
         Raises:
             UserInputError: if it cannot be read or is not a policy.
         """
-        return cls.from_dict(_read_yaml(Path(path)), str(path))
+        return cls.from_dict(read_yaml(Path(path)), str(path))
 
 
-def _gate(values: Any, where: str) -> Gate:
+def _gates(values: Any, problems: Problems) -> tuple[Gate, ...]:
+    """Those that can be built."""
+    if not isinstance(values, (list, tuple)):
+        problems.add("gates", "gates must be a list of sections with id, kind and so on.")
+        return ()
+    built = [_gate(gate, f"gates[{i}]", problems) for i, gate in enumerate(values)]
+    return tuple(gate for gate in built if gate is not None)
+
+
+def _gate(values: Any, path: str, problems: Problems) -> Gate | None:
     if not isinstance(values, Mapping):
-        raise UserInputError(f"{where} must hold settings such as id, kind and metric.")
+        problems.add(path, f"{path} must be a section with id, kind and so on.")
+        return None
     settings = dict(values)
-    kind = settings.pop("kind", None)
-    if kind not in KINDS:
-        raise UserInputError(f"{where}.kind must be one of {', '.join(KINDS)}, got {kind!r}.")
-    return build_settings(KINDS[kind], settings, where)
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                problem = f"the key {key.value} is given twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _read_yaml(path: Path) -> Any:
     try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise ValueError(f"it is larger than {MAX_BYTES} bytes")
-        return yaml.load(data.decode(), _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        detail = " ".join(str(error).split())
-        raise UserInputError(f"{path} cannot be read as a gate policy: {detail}.") from error
+        kind = convert(KIND, settings.pop("kind", None))
+    except TypeError as error:
+        problems.add(f"{path}.kind", f"{path}.kind {error}.")
+        return None
+    return build(KINDS[kind], settings, problems, path)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from saga.settings.checks import check_seed
+
 Backend = Literal["torch", "faiss", "faiss-gpu"]
 REPORTED_KS = (1, 2, 4, 8)
 
@@ -41,8 +43,7 @@ class RetrievalConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("nmi_seed", "bootstrap_seed"):
-            if not 0 <= getattr(self, name) < 2**31:
-                raise ValueError(f"{name} must be in [0, 2^31), got {getattr(self, name)}")
+            check_seed(getattr(self, name), name)
         if not 0.5 <= self.confidence < 1:
             raise ValueError(f"confidence must be in [0.5, 1), got {self.confidence}")
         if self.bootstrap and self.bootstrap < 200:

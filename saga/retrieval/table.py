@@ -16,6 +16,7 @@ import numpy as np
 
 from saga.errors import UserInputError
 from saga.files import sha256_bytes, write_bytes, write_json
+from saga.retrieval.search import check_vectors
 
 DIGEST_KEY = "saga_encoder_digest"
 SUFFIXES = (".parquet", ".npy")
@@ -35,6 +36,9 @@ class EmbeddingTable:
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.paths):
             raise ValueError(f"{len(self.paths)} paths for vectors of shape {self.vectors.shape}")
+        if not all(isinstance(path, str) for path in self.paths):
+            raise ValueError("paths must be text")
+        check_vectors("vectors", self.vectors)
 
     def save(self, path: Path) -> list[Path]:
         """Write the table; returns the files.
@@ -64,7 +68,8 @@ class EmbeddingTable:
         check_suffix(path)
         try:
             return _read_parquet(path) if path.suffix == ".parquet" else _read_npy(path)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            # RuntimeError: what pyarrow cannot read, JSON that is nested too deeply.
             raise UserInputError(
                 f"{path} is not a file of embeddings ({_first_line(error)}). Write one with "
                 "`saga embed ENCODER IMAGES --output FILE.parquet`."
@@ -96,15 +101,37 @@ def check_suffix(path: Path) -> None:
         raise UserInputError(f"{path}: a file of embeddings ends in {' or '.join(SUFFIXES)}.")
 
 
+def check_target(path: Path) -> None:
+    """Refuse a place where `save` could not write, or would write over something else.
+
+    Raises:
+        UserInputError: saying which.
+    """
+    check_suffix(path)
+    if path.is_dir():
+        raise UserInputError(f"{path} is a folder. Give the name of a file.")
+    beside = path.with_suffix(".json")
+    if path.suffix == ".npy" and beside.exists() and not path.exists():
+        raise UserInputError(
+            f"{path} would be written with its paths in {beside.name}, which exists already and "
+            "belongs to something else. Give another name."
+        )
+
+
 def _read_parquet(path: Path) -> EmbeddingTable:
+    import pyarrow as pa
     from pyarrow import parquet
 
-    table = parquet.read_table(path)
-    digest = (table.schema.metadata or {})[DIGEST_KEY.encode()].decode()
+    table = parquet.ParquetFile(path).read()
+    digest = (table.schema.metadata or {}).get(DIGEST_KEY.encode())
+    if digest is None or table.column_names != ["path", "embedding"]:
+        raise ValueError("another kind of Parquet file")
     column: Any = table["embedding"].combine_chunks()
+    if not pa.types.is_fixed_size_list(column.type) or column.null_count:
+        raise ValueError("embeddings must be lists of one length")
     flat = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     vectors = flat.reshape(len(table), column.type.list_size)
-    return EmbeddingTable(tuple(table["path"].to_pylist()), vectors, digest)
+    return EmbeddingTable(tuple(table["path"].to_pylist()), vectors, digest.decode())
 
 
 def _read_npy(path: Path) -> EmbeddingTable:
@@ -112,7 +139,7 @@ def _read_npy(path: Path) -> EmbeddingTable:
     facts = json.loads(path.with_suffix(".json").read_text())
     if facts["sha256"] != sha256_bytes(data):
         raise ValueError(f"it does not belong to {path.with_suffix('.json').name}")
-    vectors = np.load(BytesIO(data), allow_pickle=False).astype(np.float32)
+    vectors = np.lib.format.read_array(BytesIO(data), allow_pickle=False).astype(np.float32)
     return EmbeddingTable(tuple(facts["paths"]), vectors, str(facts["encoder_digest"]))
 
 

@@ -103,14 +103,16 @@ def _weights(
     key = _normed(attention, "k_norm", attention.k_proj(hidden_PSD).view(heads)).transpose(1, 2)
     query, key = rotate(query, key, *capture.rotary)
     query_QHd = query[pair_Q, :, position_Q].float()
-    key_PHSd = key.repeat_interleave(attention.num_key_value_groups, 1).float()
     weights = query_QHd.new_empty(len(pair_Q), key.shape[2])
-    for p in pair_Q.unique():
-        chosen = pair_Q == p
-        scores_HQS = torch.einsum("qhd,hsd->hqs", query_QHd[chosen], key_PHSd[p])
-        allowed = capture.mask_SS[position_Q[chosen]]
-        scores_HQS = (scores_HQS * attention.scaling).masked_fill(~allowed, -torch.inf)
-        weights[chosen] = scores_HQS.softmax(-1).mean(0)
+    # In float32, as a fused kernel has it inside, whatever the autocast.
+    with torch.autocast(weights.device.type, enabled=False):
+        for p in pair_Q.unique():
+            chosen = pair_Q == p
+            key_HSd = key[p].repeat_interleave(attention.num_key_value_groups, 0).float()
+            scores_HQS = torch.einsum("qhd,hsd->hqs", query_QHd[chosen], key_HSd)
+            allowed = capture.mask_SS[position_Q[chosen]]
+            scores_HQS = (scores_HQS * attention.scaling).masked_fill(~allowed, -torch.inf)
+            weights[chosen] = scores_HQS.softmax(-1).mean(0)
     return weights
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Cache, DynamicCache
 
 from saga.encoders.tower import VisionTokens
@@ -51,12 +51,12 @@ class Backbone:
 
     family: str
 
-    def __init__(self, model: nn.Module, tokenizer: Any) -> None:
-        self.model: Any = model
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
         self.tokenizer = tokenizer
         self.config = model.config
-        self.language: Any = model.model.language_model  # type: ignore[union-attr]
-        self.image_token_id: int = self.config.image_token_id
+        self.language = model.model.language_model
+        self.image_token_id = int(self.config.image_token_id)
         self.end_token_ids = _end_token_ids(model, tokenizer)
 
     @property

@@ -22,7 +22,10 @@ class PieceDecoder:
         return "".join(pieces) if _whole(pieces) else self._decode(tokens)
 
     def offsets(self, tokens: list[int]) -> list[tuple[int, int]]:
-        """Start and end of each token in `text(tokens)`, in characters."""
+        """Start and end of each token in `text(tokens)`, in characters.
+
+        Tokens that only complete a character have the place of the one that began it.
+        """
         pieces = [self._piece(token) for token in tokens]
         if _whole(pieces):
             ends = [0]
@@ -30,7 +33,11 @@ class PieceDecoder:
                 ends.append(ends[-1] + len(piece))
         else:
             ends = [0, *(len(self._decode(tokens[: i + 1])) for i in range(len(tokens)))]
-        return list(zip(ends, ends[1:]))
+        places = list(zip(ends, ends[1:]))
+        for t in range(1, len(places)):
+            if places[t][0] == places[t][1]:
+                places[t] = places[t - 1]
+        return places
 
     def _decode(self, tokens: list[int]) -> str:
         text: str = self._tokenizer.decode(

@@ -6,6 +6,7 @@ which keys the JSON answer must have, on which saga.supervisors.verdict insists.
 
 import difflib
 import json
+import os
 import re
 import reprlib
 from dataclasses import asdict, dataclass, fields
@@ -13,15 +14,13 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-import yaml
-
 from saga.errors import UserInputError
 from saga.files import digest_of
+from saga.settings.strict_yaml import UniqueKeysLoader, read_yaml
 
 BUNDLED = Path(__file__).parents[2] / "configs" / "prompts"
 """Where the prompts that come with the project are."""
 
-MAX_FILE_BYTES = 1 << 16
 PLACEHOLDERS = ("expert", "item", "verdict_question", "attributes", "form")
 DIFFERENCES, CONFIDENCE, REASONING = "differences", "confidence", "reasoning"
 CONFIDENCES = ("high", "medium", "low")
@@ -184,8 +183,8 @@ def _locate(source: str | Path) -> Path:
     bundled = bundled_prompts()
     if str(source) in bundled:
         return BUNDLED / f"{source}.yaml"
-    path = Path(source).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(source))
+    if os.path.isfile(path):
         return path
     close = difflib.get_close_matches(str(source), bundled, 1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -219,35 +218,9 @@ _FIELDS: dict[str, tuple[Any, str]] = {
 _REQUIRED = [f.name for f in fields(Prompt)[1:6]]
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """YAML without repeated keys, of which the standard loader silently keeps the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            problem = None
-            if not isinstance(key, yaml.ScalarNode):
-                problem = "a key must be a plain text"
-            elif key.value in seen:
-                problem = f"the key {key.value} is given twice"
-            if problem:
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _read_mapping(path: Path) -> dict[str, Any]:
     """The file's top-level mapping, with known keys only."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-        if len(data) > MAX_FILE_BYTES:
-            raise UserInputError(f"{path}: a prompt file has at most {MAX_FILE_BYTES} bytes.")
-        # The loader is a SafeLoader.
-        values = yaml.load(data.decode(), _StrictLoader)  # noqa: S506
-    except (OSError, yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
-        # ValueError and LookupError: not UTF-8, an impossible date, a value that is not of its tag.
-        raise UserInputError(f"{path} cannot be read as YAML: {error}") from error
+    values = read_yaml(path, UniqueKeysLoader)
     if not isinstance(values, dict):
         raise UserInputError(f"{path}: a prompt file is a mapping with the keys {list(_FIELDS)}.")
     for key in values:

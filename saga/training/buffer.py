@@ -80,8 +80,8 @@ class Buffer:
         self.rewards += verdicts.rewards_PG.mean(1).tolist()
         self.right_same += verdicts.rewards_PG[same_P].mean(1).tolist()
         self.right_different += verdicts.rewards_PG[~same_P].mean(1).tolist()
-        self.parsed.append(verdicts.parsed_share)
-        self.lengths.append(float(verdicts.completions.lengths_PG.float().mean()))
+        self.parsed += [sum(answer is not None for answer in g) / len(g) for g in verdicts.answers]
+        self.lengths += verdicts.completions.lengths_PG.float().mean(1).tolist()
 
     def metrics(self) -> dict[str, float]:
         """Reward, contributing share and shape of the rollouts of this step."""

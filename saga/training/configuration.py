@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from saga.losses.configuration import MetricLossConfig
+from saga.settings.checks import check_seed
 from saga.supervisors.configuration import RolloutConfig
 
 
@@ -57,6 +58,8 @@ class OptimizerConfig:
         for name in ("encoder_lr", "pooler_lr", "proxy_lr_multiplier", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"optimizer.{name} must be at least 0, got {getattr(self, name)}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be in [0, 1), got {list(self.betas)}")
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction must be in [0, 1), got {self.warmup_fraction}")
         if not self.clip_norm > 0:
@@ -147,3 +150,4 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.alignment_pairs is not None and self.alignment_pairs < 1:
             raise ValueError(f"alignment_pairs must be at least 1, got {self.alignment_pairs}")
+        check_seed(self.seed)

@@ -26,7 +26,8 @@ def embedding_metrics(embeddings_BE: Tensor, labels_B: Tensor) -> dict[str, floa
     upper = torch.triu(torch.ones_like(similarity, dtype=torch.bool), 1)
     same = (labels_B[:, None] == labels_B[None])[upper]
     values = similarity[upper]
-    counts = torch.histc(values.cpu(), HISTOGRAM_BINS, -1, 1)
+    # Clamped: equal vectors may have a cosine that rounds to more than 1, outside of all bins.
+    counts = torch.histc(values.clamp(-1, 1).cpu(), HISTOGRAM_BINS, -1, 1)
     metrics = {
         "embedding/spread": 1 - float(values.mean()),
         "embedding/similarity_same": float(values[same].mean()) if same.any() else 0.0,

@@ -48,6 +48,8 @@ class TrainingHistory:
         """
         folder = Path(folder)
         facts = read_facts(folder / SUMMARY, {"columns", "summary", "digest"})
+        if not isinstance(facts["columns"], list):
+            raise altered("training history", folder)
         frame = read_table(folder / STEPS, _schema([str(name) for name in facts["columns"]]))
         history = cls(_nullable(frame), facts["summary"])
         if history.digest != facts["digest"]:

@@ -22,10 +22,15 @@ class MicroBatch:
     tokens: VisionTokens
     """With the graph to θ."""
     leaf: VisionTokens
-    """The same values, detached, collecting gradient."""
+    """The same values in float32, detached, collecting gradient."""
     labels_B: Tensor
     pairs: list[tuple[int, int, bool]]
     """(first, second, same class) as positions in the batch."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether the tower gave numbers."""
+        return all(bool(x.isfinite().all()) for x in tensors_of(self.leaf))
 
     def pair_tensors(self) -> tuple[Tensor, Tensor, Tensor]:
         """First and second positions (P,) and whether each pair is of one class (P,)."""
@@ -38,16 +43,21 @@ class MicroBatch:
 
 
 def leaf_of(tokens: VisionTokens) -> VisionTokens:
-    """A detached copy that collects gradient."""
-    return VisionTokens(
-        tokens.tokens_BND.detach().requires_grad_(True),
-        tuple(level.detach().requires_grad_(True) for level in tokens.deepstack),
-    )
+    """A detached copy that collects gradient.
+
+    In float32: what many pairs and chunks of them contribute is summed here, and bfloat16 would
+    round every sum.
+    """
+    return VisionTokens(_leaf(tokens.tokens_BND), tuple(map(_leaf, tokens.deepstack)))
 
 
 def tensors_of(tokens: VisionTokens) -> list[Tensor]:
     """All tensors of some tokens, deepstack levels last."""
     return [tokens.tokens_BND, *tokens.deepstack]
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    return tensor.detach().float().requires_grad_(True)
 
 
 def through_tower(

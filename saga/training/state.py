@@ -2,7 +2,7 @@
 
 A checkpoint is a folder `step-<n>` of safetensors and JSON. The pointer `latest.json` names the newest
 whole one and the digests of its files, and is written last; a crash at any moment leaves the previous
-checkpoint valid. What no pointer names is swept at the next start.
+checkpoint valid. What the pointer does not name is swept at the next start and after each save.
 """
 
 import json
@@ -80,12 +80,18 @@ def load_state(folder: Path, key: str) -> TrainingState | None:
 
 
 def sweep(folder: Path) -> None:
-    """Delete whatever the pointer does not name: older checkpoints and half-written ones."""
+    """Delete the checkpoints that the pointer does not name, older and half-written ones.
+
+    Files that are not ours stay: the folder may be one that the user keeps other things in.
+    """
     path = folder / POINTER
     kept = json.loads(path.read_text())["folder"] if path.is_file() else None
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        if entry.is_dir() and entry.name != kept:
-            shutil.rmtree(entry, ignore_errors=True)
+    for pattern in ("step-*", ".step-*"):
+        for entry in folder.glob(pattern):
+            if entry.name != kept:
+                shutil.rmtree(entry, ignore_errors=True)
+    for half_written in folder.glob(f".{POINTER}.*"):
+        half_written.unlink()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -84,6 +84,8 @@ def alignment_gradients(
             for side, images in ((0, held.first_P), (1, held.second_P)):
                 teachers.append(maps[present, side])
                 tokens.append(held.micro.leaf.tokens_BND.detach()[images[chunk.cpu()]])
+        if left == 0:
+            break
     if not teachers or not sum(len(t) for t in teachers):
         return {}, [None] * len(parameters)
     teacher_RAN, tokens_RND = torch.cat(teachers), torch.cat(tokens)

@@ -44,7 +44,7 @@ from saga.training.arm import ArmConfig, check_arm
 from saga.training.buffer import Buffer
 from saga.training.diagnosis import CollapseWatch, embedding_metrics
 from saga.training.history import TrainingHistory
-from saga.training.microbatch import MicroBatch, leaf_of, tensors_of, through_tower
+from saga.training.microbatch import MicroBatch, leaf_of, through_tower
 from saga.training.optimizer import (
     Gradients,
     Parameters,
@@ -63,6 +63,7 @@ from saga.training.state import (
     restore_optimizer,
     restore_random,
     save_state,
+    sweep,
 )
 from saga.training.terms import alignment_gradients, policy_gradients
 
@@ -111,8 +112,10 @@ def train(
         {"arm": asdict(config), "manifest": manifest.digest, "pairs": pairs.digest}
         | {"supervisor": trainer.supervisor_digest}
     )
-    if checkpoint_folder is not None and (state := load_state(checkpoint_folder, key)):
-        trainer.restore(state)
+    if checkpoint_folder is not None:
+        if state := load_state(checkpoint_folder, key):
+            trainer.restore(state)
+        sweep(checkpoint_folder)
     resumed_at, started = trainer.steps_done, time.monotonic()
     every = config.training.checkpoint_every
     while not trainer.finished:
@@ -124,10 +127,9 @@ def train(
                     config.name, trainer.steps_done, trainer.steps, seconds, resumed_at, metrics
                 )
             )
-        if checkpoint_folder is not None and every and trainer.steps_done % every == 0:
+        due = every and (trainer.steps_done % every == 0 or trainer.finished)
+        if checkpoint_folder is not None and due:
             save_state(checkpoint_folder, trainer.state(), key)
-    if checkpoint_folder is not None and every:
-        save_state(checkpoint_folder, trainer.state(), key)
     return trainer.retriever(provenance or {}), trainer.history()
 
 
@@ -187,7 +189,7 @@ class Trainer:
             1, round((self.settings.epochs or 0) * len(frame) / batch)
         )
         self.steps_done = 0
-        self.rows: list[Metrics] = []
+        self.rows: list[dict[str, float | None]] = []
         self.watch = CollapseWatch(self.settings.collapse)
 
     @property
@@ -209,7 +211,7 @@ class Trainer:
             metrics |= self._policy_term(buffer)
             metrics |= self._alignment_term(buffer)
         metrics["gradient/total"] = clip(self.parameters, self.settings.optimizer)
-        finite = all(np.isfinite(v) for v in metrics.values())
+        finite = all(np.isfinite(v) for v in metrics.values()) and all(m.finite for m in micros)
         if finite:
             self.optimizer.step()
         self.steps_done += 1
@@ -228,7 +230,8 @@ class Trainer:
         rounds = self.settings.max_rounds if self.supervisor is not None else 1
         while len(micros) < rounds and not (micros and buffer.full):
             micro = self._encode(*self.sampler.next_batch(), len(micros))
-            if self.supervisor is not None and micro.pairs:
+            # Of tokens that are no numbers nothing can be sampled; the step will say so.
+            if self.supervisor is not None and micro.pairs and micro.finite:
                 self._roll_out(micro, len(micros), buffer)
             micros.append(micro)
         return micros, buffer
@@ -375,7 +378,9 @@ class Trainer:
         """Metrics of every step and what they come to."""
         import pandas as pd
 
-        frame = pd.DataFrame(self.rows)
+        # Sorted: rows that come from a checkpoint's JSON have lost their own order.
+        columns = ["step", *sorted(set().union(*self.rows) - {"step"})]
+        frame = pd.DataFrame(self.rows, columns=columns)
         summary: dict[str, Any] = {
             "arm": self.config.name,
             "steps": self.steps_done,
@@ -385,8 +390,8 @@ class Trainer:
             "stopped_early": self.watch.reason,
         }
         if "rollout/reward" in frame:
-            ten = max(1, min(10, len(frame) // 2))
-            reward = frame["rollout/reward"]
+            reward = frame["rollout/reward"].dropna()
+            ten = max(1, min(10, len(reward) // 2))
             summary |= {
                 "contributing_share": float(frame["rollout/contributing"].mean()),
                 "reward_first": float(reward.head(ten).mean()),

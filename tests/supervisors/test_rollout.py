@@ -40,18 +40,23 @@ def whole_model_hidden(backbone, prefix, pixels):
         return backbone.model.model(
             input_ids=prefix.ids_S[None], pixel_values=pixels
         ).last_hidden_state
-    vision = backbone.config.vision_config
+    patches, grid = qwen_patches(backbone.config.vision_config, pixels)
+    return backbone.model.model(
+        input_ids=prefix.ids_S[None],
+        pixel_values=patches,
+        image_grid_thw=grid,
+        mm_token_type_ids=(prefix.ids_S == backbone.image_token_id).int()[None],
+    ).last_hidden_state
+
+
+def qwen_patches(vision, pixels):
+    """Flattened patches and grid as Qwen3-VL's own processor lays them out."""
     p, m, t = vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size
     B, C, H, W = pixels.shape
     h, w = H // p, W // p
     patches = pixels.reshape(B, C, h // m, m, p, w // m, m, p).permute(0, 2, 5, 3, 6, 1, 4, 7)
     patches = patches.unsqueeze(6).expand(-1, -1, -1, -1, -1, -1, t, -1, -1)
-    return backbone.model.model(
-        input_ids=prefix.ids_S[None],
-        pixel_values=patches.reshape(B * h * w, -1),
-        image_grid_thw=torch.tensor([[1, h, w]] * B),
-        mm_token_type_ids=(prefix.ids_S == backbone.image_token_id).int()[None],
-    ).last_hidden_state
+    return patches.reshape(B * h * w, -1), torch.tensor([[1, h, w]] * B)
 
 
 def test_a_pairs_completions_do_not_depend_on_the_other_pairs(checkpoint, image_tokens):

@@ -7,7 +7,10 @@ from typing import Any
 
 from torch import Tensor, nn
 from transformers import AutoModel, InternVLConfig, InternVLVisionConfig
-from transformers.models.internvl.modeling_internvl import InternVLModel, InternVLMultiModalProjector
+from transformers.models.internvl.modeling_internvl import (
+    InternVLModel,
+    InternVLMultiModalProjector,
+)
 
 from saga.encoders.tower import VisionTokens, VisionTower
 from saga.encoders.towers.qwen3_vl import plain_config
@@ -17,11 +20,10 @@ class InternVLTower(VisionTower):
     """f_θ of the InternVL family."""
 
     family = "internvl"
-    lora_targets = ("q_proj", "k_proj", "v_proj", "projection_layer", "fc1", "fc2")
 
-    def __init__(self, vision: nn.Module, projector: nn.Module, config: InternVLConfig) -> None:
+    def __init__(self, vision: nn.Module, projector: nn.Module, config: Any) -> None:
         super().__init__()
-        self.vision = vision
+        self.vision: Any = vision
         self.projector = projector
         self._layer = config.vision_feature_layer
         self._drop_class_token = config.vision_feature_select_strategy == "default"
@@ -56,7 +58,7 @@ class InternVLTower(VisionTower):
     @property
     def pixels_per_token(self) -> int:
         """Patch side over the shuffle's scale."""
-        patch = self.vision.config.patch_size  # type: ignore[union-attr]
+        patch = self.vision.config.patch_size
         side = patch[0] if isinstance(patch, (list, tuple)) else patch
         return round(side / self._shuffle)
 
@@ -81,7 +83,6 @@ class InternVLTower(VisionTower):
             features = features[:, 1:]
         side = int(features.shape[1] ** 0.5)
         # Pixel shuffle has no parameters and reads nothing of the model it belongs to.
-        shuffled = InternVLModel.pixel_shuffle(
-            None, features.reshape(B, side, side, -1), scale_factor=self._shuffle
-        )
+        square = features.reshape(B, side, side, -1)
+        shuffled = InternVLModel.pixel_shuffle(None, square, self._shuffle)  # type: ignore[arg-type]
         return VisionTokens(self.projector(shuffled.reshape(B, -1, shuffled.shape[-1])))

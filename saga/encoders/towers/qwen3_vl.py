@@ -1,33 +1,76 @@
 """Qwen3-VL's vision tower with its merger and deepstack mergers.
 
-All images of a batch have the same size, so attention runs batched over images; transformers loops over
-them on the CPU. The weights and the result are transformers' own (tests compare values and gradients).
+All images of a batch have the same size, so attention runs batched over images; transformers loops
+over them on the CPU. Patches are embedded by a matrix product. Weights and results are transformers'
+own (tests compare values and gradients).
 
-Shapes: B images, N tokens of one image (after merging), M patches of one image, D token width, H heads.
+Shapes: B images, N tokens of one image (after merging), M patches of one image, D token width.
 """
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from transformers import Qwen3VLVisionConfig, Qwen3VLVisionModel
-from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLVisionAttention,
+    Qwen3VLVisionPatchEmbed,
+    apply_rotary_pos_emb_vision,
+)
 
 from saga.encoders.tower import VisionTokens, VisionTower
+
+
+class BatchedAttention(Qwen3VLVisionAttention):
+    """Attention within each of some equal images, all of them in one call."""
+
+    def forward(  # type: ignore[override]
+        self,
+        hidden_states: Tensor,
+        cu_seqlens: Tensor,
+        position_embeddings: tuple[Tensor, Tensor] | None = None,
+        **_: Any,
+    ) -> Tensor:
+        """Output (B·M, D) for the patches of all images, one image after the other."""
+        images, total = len(cu_seqlens) - 1, hidden_states.shape[0]
+        query, key, value = self.qkv(hidden_states).reshape(total, 3, self.num_heads, -1).unbind(1)
+        assert position_embeddings is not None
+        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
+
+        def per_image(x: Tensor) -> Tensor:
+            return x.reshape(images, total // images, self.num_heads, -1).transpose(1, 2)
+
+        out = F.scaled_dot_product_attention(
+            per_image(query), per_image(key), per_image(value), scale=self.scaling
+        )
+        return self.proj(out.transpose(1, 2).reshape(total, -1))
+
+
+class LinearPatchEmbed(Qwen3VLVisionPatchEmbed):
+    """The convolution over patches as the matrix product that it is.
+
+    Its kernel is its stride. Convolutions in three dimensions are slow, in bfloat16 many times so.
+    """
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """Patches (B·M, C·T·p·p) to the tower's width."""
+        weight = self.proj.weight
+        return F.linear(hidden_states.to(weight.dtype), weight.flatten(1), self.proj.bias)
 
 
 class Qwen3VLTower(VisionTower):
     """f_θ of the Qwen3-VL family."""
 
     family = "qwen3_vl"
-    lora_targets = ("qkv", "proj", "linear_fc1", "linear_fc2")
 
     def __init__(self, vision: Qwen3VLVisionModel) -> None:
         super().__init__()
-        self.vision = vision
+        self.vision: Any = vision
         for block in vision.blocks:
-            _batch_attention(block.attn)
+            # The class, not a function of this instance: a copied tower computes with its own weights.
+            block.attn.__class__ = BatchedAttention
+        vision.patch_embed.__class__ = LinearPatchEmbed
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Qwen3VLTower":
@@ -84,33 +127,3 @@ def plain_config(config: Any) -> dict[str, Any]:
     """A transformers configuration as JSON without what only says where it came from."""
     dropped = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
     return {k: v for k, v in config.to_diff_dict().items() if k not in dropped}
-
-
-def _batch_attention(attention: nn.Module) -> None:
-    """Give one attention module a forward that runs equal images as a batch."""
-
-    def forward(
-        hidden_states: Tensor,
-        cu_seqlens: Tensor,
-        position_embeddings: tuple[Tensor, Tensor] | None = None,
-        **_: Any,
-    ) -> Tensor:
-        images, total = len(cu_seqlens) - 1, hidden_states.shape[0]
-        heads: int = attention.num_heads  # type: ignore[assignment]
-        qkv = attention.qkv(hidden_states)  # type: ignore[operator]
-        query, key, value = qkv.reshape(total, 3, heads, -1).unbind(1)
-        assert position_embeddings is not None
-        query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-
-        def per_image(x: Tensor) -> Tensor:
-            return x.reshape(images, total // images, heads, -1).transpose(1, 2)
-
-        out = F.scaled_dot_product_attention(
-            per_image(query),
-            per_image(key),
-            per_image(value),
-            scale=attention.scaling,  # type: ignore[arg-type]
-        )
-        return attention.proj(out.transpose(1, 2).reshape(total, -1))  # type: ignore[operator]
-
-    attention.forward = forward  # type: ignore[method-assign]

@@ -60,7 +60,10 @@ def _render(
 
 
 def draw_pairs(groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Three pairs a group, in either order: one of the same class, two of different ones."""
+    """Three pairs a group, in either order: one of the same class, two of different ones.
+
+    Third and fourth bird happen to be alike once in a while; the answer then says so.
+    """
     first, second = [], []
     for start in range(0, groups * GROUP, GROUP):
         near = (0, 2) if rng.random() < 0.5 else (1, 2)

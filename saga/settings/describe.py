@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any, Literal, get_args, get_origin
 
-from pipelines.schema import Setting, fields_of, join, section_of, settings_of, without_none
+from saga.settings.schema import Setting, fields_of, join, section_of, settings_of, without_none
 
 NAMES = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 LEAST_TRIED = 128
-HUGE, TINY = 1e9, 1e-6
+TINY = 1e-6
 
 
 def describe(hint: Any) -> str:

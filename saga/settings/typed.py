@@ -5,14 +5,23 @@ each is noted under its dotted path and the walk goes on, so that one message ca
 """
 
 import math
+import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from pipelines.describe import closest, describe, unknown_key
-from pipelines.schema import fields_of, join, required, section_of, without_none
 from saga.errors import UserInputError
+from saga.settings.describe import closest, describe, unknown_key
+from saga.settings.schema import (
+    entry_of,
+    fields_of,
+    join,
+    required,
+    section_of,
+    within,
+    without_none,
+)
 
 T = TypeVar("T")
 
@@ -38,9 +47,7 @@ class Problems:
     def touch(self, *sections: str) -> bool:
         """Whether one of these sections, or something in or around it, has a problem."""
         return any(
-            path in ("", section)
-            or path.startswith(f"{section}.")
-            or section.startswith(f"{path}.")
+            not path or within(path, section) or within(section, path)
             for path, _ in self.found
             for section in sections
         )
@@ -52,15 +59,19 @@ class Problems:
             UserInputError: one message, a line per problem, each with where it came from.
         """
         if self.found:
-            raise UserInputError("\n".join(f"{self._origin(p)}: {m}" for p, m in self.found))
+            raise UserInputError("\n".join(f"{self._origin(p, m)}: {m}" for p, m in self.found))
 
-    def _origin(self, path: str) -> str:
-        """The override that set this path; the file with its overrides for a section; the file."""
+    def _origin(self, path: str, message: str) -> str:
+        """The override that set this path; else the file, with the overrides that take part."""
         for dotted, origin in reversed(self.origins.items()):
-            if path == dotted or path.startswith(f"{dotted}."):
+            if within(path, dotted):
                 return origin
-        inside = [o for d, o in self.origins.items() if path and d.startswith(f"{path}.")]
-        return " ".join([self.source, "with", *inside]) if inside else self.source
+        taking_part = [
+            origin
+            for dotted, origin in self.origins.items()
+            if (path and within(dotted, path)) or _speaks_of(message, dotted)
+        ]
+        return " ".join([self.source, "with", *taking_part]) if taking_part else self.source
 
 
 def build(cls: type[T], raw: Mapping[str, Any], problems: Problems, path: str = "") -> T | None:
@@ -82,7 +93,10 @@ def build(cls: type[T], raw: Mapping[str, Any], problems: Problems, path: str = 
     try:
         return cls(**values)
     except ValueError as error:
-        problems.add(path, _in_words(cls, path, str(error)))
+        message = _in_words(cls, path, str(error))
+        setting = re.split(r"[ :]", message, maxsplit=1)[0].rstrip(".")
+        known = within(setting, path) or setting in fields_of(cls)
+        problems.add(setting if known else path, message)
         return None
 
 
@@ -98,20 +112,39 @@ def convert_fields(
     known = {name: value for name, value in raw.items() if name in fields_of(cls)}
     wrong = 0
     for name, value in known.items():
-        dotted, section = join(path, name), section_of(hints[name])
+        dotted, made = join(path, name), None
+        section, entry = section_of(hints[name]), entry_of(hints[name])
         if section is not None and isinstance(value, Mapping):
-            built = build(section, value, problems, dotted)
-            values |= {} if built is None else {name: built}
-            continue
-        try:
-            values[name] = convert(hints[name], value)
-        except TypeError as error:
-            problems.add(dotted, f"{dotted} {error}.")
-            wrong += 1
+            made = build(section, value, problems, dotted)
+        elif entry is not None and isinstance(value, list):
+            made = _build_list(entry, value, problems, dotted)
+        else:
+            try:
+                values[name] = convert(hints[name], value)
+            except TypeError as error:
+                problems.add(dotted, f"{dotted} {error}.")
+                wrong += 1
+        if made is not None:
+            values[name] = made
     unknown = [name for name in raw if name not in known]
     for name in unknown:
         problems.add(join(path, name), unknown_key(cls, values, path, name, problems.root))
     return values, not wrong and not unknown
+
+
+def _build_list(
+    cls: Any, entries: list[Any], problems: Problems, path: str
+) -> tuple[Any, ...] | None:
+    """The sections of a list, or None where one cannot be built."""
+    built = []
+    for i, entry in enumerate(entries):
+        place = f"{path}[{i}]"
+        if isinstance(entry, Mapping):
+            built.append(build(cls, entry, problems, place))
+        else:
+            problems.add(place, f"{place} {_mismatch(cls, entry)}.")
+            built.append(None)
+    return None if None in built else tuple(built)
 
 
 def convert(hint: Any, value: Any) -> Any:
@@ -145,8 +178,6 @@ def _convert(hint: Any, value: Any) -> Any:
         return _convert_tuple(get_args(hint), value)
     elif origin is dict and isinstance(value, dict):
         return {name: convert(get_args(hint)[1], entry) for name, entry in value.items()}
-    elif is_dataclass(hint) and isinstance(value, dict):
-        return _convert_entry(hint, value)
     raise TypeError
 
 
@@ -166,15 +197,6 @@ def _convert_tuple(kinds: tuple[Any, ...], value: list[Any]) -> tuple[Any, ...]:
     if len(kinds) != len(value):
         raise TypeError
     return tuple(convert(kind, entry) for kind, entry in zip(kinds, value))
-
-
-def _convert_entry(cls: Any, value: dict[str, Any]) -> Any:
-    """A dataclass inside a list."""
-    problems = Problems("")
-    built = build(cls, value, problems)
-    if built is None:
-        raise TypeError("has an entry where " + "; ".join(m.rstrip(".") for _, m in problems.found))
-    return built
 
 
 def _mismatch(hint: Any, value: Any) -> str:
@@ -204,3 +226,11 @@ def _in_words(cls: type, path: str, message: str) -> str:
         return f"{join(parent, message)}."
     first = message.replace(":", " ").split(" ", 1)[0]
     return f"{path}{'.' if first in fields_of(cls) else ': '}{message}."
+
+
+def _speaks_of(message: str, dotted: str) -> bool:
+    """Whether a message names this setting in full; a single word may mean anything."""
+    return (
+        "." in dotted
+        and re.search(rf"(?<![\w.]){re.escape(dotted)}(?![\w.]*\w)", message) is not None
+    )

@@ -66,9 +66,22 @@ def section_of(hint: Any) -> Any:
     return inner if is_dataclass(inner) else None
 
 
+def entry_of(hint: Any) -> Any:
+    """The dataclass whose instances a field lists, or None."""
+    inner = without_none(hint)
+    kinds = get_args(inner)
+    listed = get_origin(inner) is tuple and len(kinds) == 2 and kinds[1] is Ellipsis
+    return section_of(kinds[0]) if listed else None
+
+
 def join(path: str, name: str) -> str:
     """A dotted path."""
     return f"{path}.{name}" if path else name
+
+
+def within(path: str, section: str) -> bool:
+    """Whether a dotted path is this section, or of something in it."""
+    return path == section or path.startswith((f"{section}.", f"{section}["))
 
 
 def documentation(cls: type) -> dict[str, str]:

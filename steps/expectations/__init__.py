@@ -1,0 +1,1 @@
+"""The dataset's expectations, checked by Great Expectations."""
