@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import saga
 from saga.files import digest_of, sha256_file
 from saga.supervisors.checkpoint import supervisor_digest
 from saga.supervisors.configuration import SupervisorConfig
@@ -19,7 +18,7 @@ def bound_digests(supervisor: SupervisorConfig) -> dict[str, str]:
 
 
 def code_digest() -> str:
-    """Of every module of the library: ZenML's own cache key knows a step's body alone."""
-    root = Path(saga.__file__).parent
-    modules = sorted(root.rglob("*.py"))
+    """Of every module of the library and the steps: ZenML's cache key knows a step's body alone."""
+    root = Path(__file__).parents[1]
+    modules = sorted(path for name in ("saga", "steps") for path in (root / name).rglob("*.py"))
     return digest_of({path.relative_to(root).as_posix(): sha256_file(path) for path in modules})

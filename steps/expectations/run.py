@@ -7,6 +7,7 @@ taken over: it calls a suite with a failed warning a failure, and a check of not
 import logging
 import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,7 @@ def _run(suite: "list[Check]", frame: pd.DataFrame) -> list[dict[str, Any]]:
     asset = context.data_sources.add_pandas("dataset").add_dataframe_asset("images")
     batch = asset.add_batch_definition_whole_dataframe("all")
     expectations = context.suites.add(
-        gx.ExpectationSuite("dataset", expectations=[check.expectation for check in suite])
+        gx.ExpectationSuite("dataset", expectations=[copy(check.expectation) for check in suite])
     )
     definition = gx.ValidationDefinition(name="dataset", data=batch, suite=expectations)
     result = definition.run(batch_parameters={"dataframe": frame}, result_format=FORMAT)
