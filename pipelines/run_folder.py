@@ -44,7 +44,7 @@ def _pictures(config: RunConfig, outcome: Outcome) -> dict[str, bytes]:
     """By name, for `run_report`; those whose images or artifacts are not at hand are left out."""
     from saga.reports.attention import attention_overlays
     from saga.reports.contact_sheet import contact_sheet
-    from saga.reports.curves import training_curves
+    from saga.reports.curves import similarity_histogram, training_curves
     from saga.reports.gallery import gallery
     from saga.reports.recall import recall_chart
 
@@ -59,6 +59,7 @@ def _pictures(config: RunConfig, outcome: Outcome) -> dict[str, bytes]:
     drawings: dict[str, Any] = {}
     if reports:
         drawings["recall"] = lambda: recall_chart(reports)
+        drawings["similarity"] = lambda: similarity_histogram(reports)
     if histories:
         drawings["curves"] = lambda: training_curves(histories)
     if candidate is not None and manifest is not None:

@@ -143,23 +143,28 @@ def _data(dataset: Facts) -> list[tuple[str, str]]:
 
 
 def _validation(validation: Facts | None) -> dict[str, Any] | None:
-    """Outcome in words, and the names of what failed or warns."""
+    """Outcome in words, and what failed or warns."""
     if not validation:
         return None
     success = bool(validation.get("success"))
     return {
         "success": success,
         "word": "passed" if success else "failed",
-        "failed": _names(validation.get("failed")),
-        "warnings": _names(validation.get("warnings")),
+        "failed": _outcomes(validation.get("failed")),
+        "warnings": _outcomes(validation.get("warnings")),
     }
 
 
-def _names(found: Any) -> list[str]:
-    """Of expectations, given as ids or as objects that have one."""
+def _outcomes(found: Any) -> list[str]:
+    """Expectations in words: an id, or an object's title (else its id) and what was observed."""
     if not isinstance(found, list):
         return []
-    return [str(item.get("id", item) if isinstance(item, dict) else item) for item in found]
+    return [_outcome(item) if isinstance(item, Mapping) else str(item) for item in found]
+
+
+def _outcome(facts: Facts) -> str:
+    name = facts.get("title") or facts.get("id") or "unnamed"
+    return f"{name}: {facts['observed']}" if facts.get("observed") else str(name)
 
 
 def _artifacts(artifacts: Facts) -> list[tuple[str, str, str]]:

@@ -121,14 +121,16 @@ def load_checkpoint(config: SupervisorConfig) -> Checkpoint:
                 f"supervisor.model: the tokenizer of {config.model} has no chat template, so the "
                 "prompt cannot be written. Use an instruction-tuned checkpoint."
             )
-        model = _from_source(
+        model, report = _from_source(
             AutoModelForImageTextToText,
             source,
             config.model,
             dtype=getattr(torch, config.dtype),
             attn_implementation="sdpa",
             use_safetensors=True,
+            output_loading_info=True,
         )
+    _check_complete(report["missing_keys"], config.model)
     model.eval().requires_grad_(False).to(choose_device(config.device))
     commit = getattr(model_config, "_commit_hash", None)
     digest = digest_of(file_digests(Path(source)) if local else {"hub": source, "commit": commit})
@@ -153,12 +155,23 @@ def _from_source(auto: Any, source: str, given: str, **options: Any) -> Any:
     """from_pretrained, with the many ways in which it fails told in one."""
     try:
         return auto.from_pretrained(source, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # damaged files and wrong settings make it raise almost anything
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserInputError(
             f"supervisor.model: {auto.__name__} cannot load {given}: {first} "
             "Give a complete folder in the hub's format, or a hub id this machine can reach."
         ) from error
+
+
+def _check_complete(missing: set[str], given: str) -> None:
+    """Refuse weights that lack a tensor: transformers would fill it with random numbers."""
+    if missing:
+        names = sorted(missing)
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        raise UserInputError(
+            f"supervisor.model: the weights of {given} lack {', '.join(names[:3])}{more}. They were "
+            "not saved whole, or belong to another model; fetch or save them again."
+        )
 
 
 def _check_family(config: Any, given: str) -> None:

@@ -95,9 +95,7 @@ def replay_plain(
             positions = torch.cat(
                 [prefix.positions_RS, follow.expand(prefix.positions_RS.shape[0], -1)], 1
             )
-            hidden = backbone.hidden(
-                embeds, positions[:, None], visual=_extended(visual, T - 1)
-            )
+            hidden = backbone.hidden(embeds, positions[:, None], visual=_extended(visual, T - 1))
             logp_TV = token_log_probs(backbone, hidden[0, len(prefix) - 1 :], temperature)
             logp_T = logp_TV.gather(1, tokens_T[:, None])[:, 0]
             inside_T = torch.arange(T, device=backbone.device) < completions.lengths_PG[p, g]
@@ -151,9 +149,7 @@ class _captured:  # noqa: N801
 
     def __enter__(self) -> None:
         if self.layer is not None and self.capture is not None:
-            self.handle = self.layer.register_forward_pre_hook(
-                self.capture.store, with_kwargs=True
-            )
+            self.handle = self.layer.register_forward_pre_hook(self.capture.store, with_kwargs=True)
 
     def __exit__(self, *_: object) -> None:
         if self.handle is not None:

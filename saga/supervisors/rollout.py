@@ -42,7 +42,10 @@ class Completions:
         lengths = self.lengths_PG[pairs]
         T = int(lengths.max()) if lengths.numel() else 0
         return Completions(
-            self.tokens_PGT[pairs, :, :T], lengths, self.ended_PG[pairs], self.logp_PGT[pairs, :, :T]
+            self.tokens_PGT[pairs, :, :T],
+            lengths,
+            self.ended_PG[pairs],
+            self.logp_PGT[pairs, :, :T],
         )
 
 

@@ -44,9 +44,7 @@ class Verdicts:
 class Supervisor:
     """A checkpoint's frozen language model with one prompt and one image size."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, prompt: Prompt, config: SupervisorConfig
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, prompt: Prompt, config: SupervisorConfig) -> None:
         self.backbone: Backbone = checkpoint.backbone
         self.prompt = prompt
         self.config = config
@@ -150,7 +148,12 @@ class Supervisor:
             pair, completion, token, second, attribute = torch.tensor(rows, device=device).T
             queries = AttentionQueries(pair, completion, token, second.bool())
             attention_QN = attention_maps(
-                self.backbone, self.prefix, self.layer, capture, queries, self.config.attention_query
+                self.backbone,
+                self.prefix,
+                self.layer,
+                capture,
+                queries,
+                self.config.attention_query,
             )
             target = (pair * 2 + second) * A + attribute
             share = torch.tensor(weights, device=device)

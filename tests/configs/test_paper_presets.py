@@ -13,7 +13,7 @@ from saga.supervisors.prompts import load_prompt
 from saga.training.trainer import Trainer, train
 from tests.checkpoints import write_tiny_internvl, write_tiny_qwen3_vl
 from tests.data.made import made_aircraft, made_cars, made_cub, made_inat
-from tests.training.made import script_answers
+from tests.training.made import SHORT_PROMPT, script_answers
 
 PRESETS = sorted((CONFIGS / "paper").glob("*.yaml"))
 DATASETS = {
@@ -142,7 +142,7 @@ def test_both_arms_of_a_preset_train(path, stand_ins, trees):
     assert asked == {"saga": 2, "dml": None}
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=named)
+@pytest.mark.parametrize("path", [p for p in PRESETS if p.stem.startswith("c")], ids=named)
 def test_layer_26_of_a_preset_teaches_on_the_papers_grid(path, stand_ins, trees):
     run = located(path, stand_ins, trees, *SIZES)
     manifest = load_manifest(run.dataset)
@@ -156,15 +156,27 @@ def test_layer_26_of_a_preset_teaches_on_the_papers_grid(path, stand_ins, trees)
 
 
 @pytest.mark.parametrize("family", sorted(MODELS))
-def test_where_verdicts_disagree_all_three_terms_train(family, stand_ins, trees, monkeypatch):
-    """A random model's answers cannot be read; these are written for it."""
+def test_where_verdicts_disagree_all_three_terms_train(
+    family, stand_ins, trees, monkeypatch, tmp_path
+):
+    """A random model's answers cannot be read; these are written for it, to a shorter prompt."""
+    prompt = tmp_path / "short.yaml"
+    prompt.write_text(SHORT_PROMPT)
     path = CONFIGS / "paper" / ("cars196.yaml" if family == "qwen3_vl" else "cars196-internvl.yaml")
-    run = located(path, stand_ins, trees, *SIZES, "training.rollout.group_size=2")
-    script_answers(monkeypatch, "cars", words=("black", "two"))
+    run = located(
+        path,
+        stand_ins,
+        trees,
+        *SIZES,
+        f"supervisor.prompt={prompt}",
+        "training.rollout.group_size=3",
+    )
+    script_answers(monkeypatch, prompt)
     manifest = load_manifest(run.dataset)
     pairs = mine_pairs(manifest.training(), run.mining, manifest.digest)
     _, history = train(run.candidate_arm, manifest, pairs)
     row = history.frame.iloc[0]
+    # One pair is of one class and "same" was said in two of three answers; the other in one.
     assert (row["rollout/reward"], row["rollout/kept"], row["rollout/parsed"]) == (0.5, 2, 1)
     for name in ("gradient/theta_dml", "gradient/theta_grpo", "gradient/phi_kl", "loss/kl"):
         assert row[name] > 0, name

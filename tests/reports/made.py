@@ -139,7 +139,11 @@ def made_summary(text: str = "plain") -> dict[str, Any]:
             "train_classes": 10,
             "test_images": 634,
             "test_classes": 12,
-            "validation": {"success": False, "failed": [text], "warnings": [text]},
+            "validation": {
+                "success": False,
+                "failed": [{"id": "i", "title": text, "observed": text}],
+                "warnings": [text],
+            },
         },
         "methods": {
             "saga": method,

@@ -107,6 +107,7 @@ def test_a_run_report_says_what_its_summary_says() -> None:
         "1,234",
         "10 classes, 600 images",
         "Validation: failed",
+        "failed plain: plain warning plain",
         "load_dataset reused",
         "5 min 21 s",
         "3.0 GiB",

@@ -27,9 +27,7 @@ def test_maps_equal_the_eager_attention_of_separate_sequences(checkpoint, image_
     backbone, prefix = checkpoint.backbone, prefix_of(checkpoint)
     completions, capture = captured(checkpoint, image_tokens)
     for p, g, t, second in ((0, 0, 0, False), (2, 1, 1, True), (3, 2, 1, False)):
-        queries = AttentionQueries(
-            *(torch.tensor([v]) for v in (p, g, t)), torch.tensor([second])
-        )
+        queries = AttentionQueries(*(torch.tensor([v]) for v in (p, g, t)), torch.tensor([second]))
         ours = attention_maps(backbone, prefix, LAYER, capture, queries)[0]
         weights = eager_weights(backbone, prefix, image_tokens, completions, p, g)
         slots = prefix.slots_b_N if second else prefix.slots_a_N
@@ -68,10 +66,38 @@ def test_maps_are_distributions_over_one_image(checkpoint, image_tokens):
     _, capture = captured(checkpoint, image_tokens)
     prefix = prefix_of(checkpoint)
     queries = AttentionQueries(
-        torch.tensor([0, 1]), torch.tensor([0, 2]), torch.tensor([1, 0]), torch.tensor([True, False])
+        torch.tensor([0, 1]),
+        torch.tensor([0, 2]),
+        torch.tensor([1, 0]),
+        torch.tensor([True, False]),
     )
     for place in ("predicting", "value"):
         maps = attention_maps(checkpoint.backbone, prefix, LAYER, capture, queries, place)
         assert maps.shape == (2, len(prefix.slots_a_N))
         torch.testing.assert_close(maps.sum(1), torch.ones(2))
         assert not maps.requires_grad
+
+
+def test_maps_are_in_float32_whatever_the_autocast(checkpoint, image_tokens):
+    """The replay runs under bfloat16 in the paper's settings; only its layer inputs are rounded."""
+    backbone, prefix = checkpoint.backbone, prefix_of(checkpoint)
+    completions = rolled(checkpoint, image_tokens)
+    queries = AttentionQueries(
+        *(torch.tensor([0, 1]) for _ in range(3)), torch.tensor([True, False])
+    )
+    maps = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            replay = replay_packed(
+                backbone,
+                prefix,
+                image_tokens.index(FIRST),
+                image_tokens.index(SECOND),
+                completions,
+                ROLLOUT.temperature,
+                capture_layer=LAYER,
+            )
+            maps.append(attention_maps(backbone, prefix, LAYER, replay.capture, queries))
+    assert maps[1].dtype == torch.float32
+    torch.testing.assert_close(maps[1].sum(1), torch.ones(2))
+    torch.testing.assert_close(maps[1], maps[0], atol=0.02, rtol=0.2)

@@ -26,9 +26,7 @@ def prompt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=sorted(WRITERS))
-def tiny(
-    request: Any, prompt: Path, tmp_path_factory: pytest.TempPathFactory
-) -> SupervisorConfig:
+def tiny(request: Any, prompt: Path, tmp_path_factory: pytest.TempPathFactory) -> SupervisorConfig:
     """Each family's random checkpoint, to be asked with the short prompt."""
     folder = tmp_path_factory.mktemp("checkpoint") / request.param
     WRITERS[request.param](folder)

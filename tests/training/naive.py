@@ -54,7 +54,9 @@ def policy_loss(trainer: Trainer, rounds: list[Any]) -> Tensor:
             variance = sum((r - mean) ** 2 for r in rewards) / (len(rewards) - 1)
             for g, reward in enumerate(rewards):
                 length = int(held.verdicts.completions.lengths_PG[p, g])
-                total = total + (reward - mean) / (variance**0.5 + 1e-4) * logp_PGT[p, g, :length].sum()
+                total = (
+                    total + (reward - mean) / (variance**0.5 + 1e-4) * logp_PGT[p, g, :length].sum()
+                )
                 count += length
     return -total / count
 
@@ -75,9 +77,7 @@ def alignment(trainer: Trainer, rounds: list[Any]) -> Tensor:
 
 
 @torch.no_grad()
-def teacher_map(
-    trainer: Trainer, tokens: VisionTokens, held: Any, p: int, second: bool
-) -> Tensor:
+def teacher_map(trainer: Trainer, tokens: VisionTokens, held: Any, p: int, second: bool) -> Tensor:
     """Eager attention of the tokens that predict an image's values, over its right completions."""
     supervisor = trainer.supervisor
     assert supervisor is not None
@@ -123,9 +123,7 @@ def eager_weights(
     embeds, visual = backbone.embed_pairs(prefix, a, b)
     embeds = torch.cat([embeds, backbone.embed(ids[None, :-1])], 1)
     follow = prefix.next_position + torch.arange(len(ids) - 1)
-    positions = torch.cat(
-        [prefix.positions_RS, follow.expand(prefix.positions_RS.shape[0], -1)], 1
-    )
+    positions = torch.cat([prefix.positions_RS, follow.expand(prefix.positions_RS.shape[0], -1)], 1)
     if visual is not None:
         blank = torch.zeros(1, len(ids) - 1, dtype=torch.bool)
         visual = type(visual)(torch.cat([visual.mask_PS, blank], 1), visual.levels)

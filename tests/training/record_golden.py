@@ -47,7 +47,9 @@ def trajectory() -> dict[str, Any]:
             arm = made_arm(EMBEDDED, (0.5, 0.3, 5.0), steps=6, max_rounds=2)
             pairs = made_pairs(birds, "stratified")
             _, history = train(arm, birds, pairs)
-            pixels = [np.asarray(Image.open(p)).tobytes() for p in sorted(Path(folder).glob("*.png"))]
+            pixels = [
+                np.asarray(Image.open(p)).tobytes() for p in sorted(Path(folder).glob("*.png"))
+            ]
     finally:
         torch.set_num_threads(threads)
     return {

@@ -201,9 +201,7 @@ def test_rounds_are_divided_by_the_tokens_of_the_whole_buffer(birds, tiny, promp
     assert metrics["loss/grpo"] == pytest.approx(sum(own), rel=1e-5)
 
 
-def test_under_bfloat16_gradients_of_tokens_are_summed_in_float32(
-    birds, tiny, prompt, monkeypatch
-):
+def test_under_bfloat16_gradients_of_tokens_are_summed_in_float32(birds, tiny, prompt, monkeypatch):
     trainer, buffer = filled(birds, tiny, prompt, monkeypatch, autocast="bfloat16")
     held = buffer.rounds[0]
     assert held.micro.tokens.tokens_BND.dtype == torch.bfloat16
@@ -216,7 +214,9 @@ def test_under_bfloat16_gradients_of_tokens_are_summed_in_float32(
 def test_attributes_meet_queries_one_by_one_or_as_their_mean():
     maps = torch.rand(2, 3, 5)
     assert torch.equal(match_queries(maps, 3), maps)
-    torch.testing.assert_close(match_queries(maps, 1)[:, 0], (maps[:, 0] + maps[:, 1] + maps[:, 2]) / 3)
+    torch.testing.assert_close(
+        match_queries(maps, 1)[:, 0], (maps[:, 0] + maps[:, 1] + maps[:, 2]) / 3
+    )
     with pytest.raises(ValueError, match="2 queries cannot follow 3 attributes"):
         match_queries(maps, 2)
 

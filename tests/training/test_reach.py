@@ -120,7 +120,9 @@ def language_parameters(trainer):
     yield from model.lm_head.named_parameters()
 
 
-def test_the_key_projection_stands_still_in_the_very_first_step_only(birds, tiny, prompt, monkeypatch):
+def test_the_key_projection_stands_still_in_the_very_first_step_only(
+    birds, tiny, prompt, monkeypatch
+):
     script_answers(monkeypatch, prompt)
     arm = made_arm(tiny, optimizer={"weight_decay": 0.0, "warmup_fraction": 0.0})
     trainer = Trainer(arm, birds, made_pairs(birds))

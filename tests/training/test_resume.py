@@ -174,7 +174,9 @@ def test_counts_of_bad_steps_and_the_history_go_on(birds, tmp_path):
     assert history.frame["step"].tolist() == [1, 2, 3, 4]
     assert "for 4 steps" in history.summary["stopped_early"]
     told = []
-    _, again = train(arm, birds, made_pairs(birds), checkpoint_folder=tmp_path, progress=told.append)
+    _, again = train(
+        arm, birds, made_pairs(birds), checkpoint_folder=tmp_path, progress=told.append
+    )
     assert told == [] and again.digest == history.digest
 
 
