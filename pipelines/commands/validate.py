@@ -31,7 +31,7 @@ def main(source: Path, layout: str | None, output: Path, settings: list[str]) ->
     write_json(facts, answer)
     head = f"{manifest.name}: {counts['images']} images, digest {manifest.digest[:12]}"
     verdict = report.message() if not report.success else "Every critical expectation holds."
-    warned = [f"warning: {outcome.title}" for outcome in report.warnings]
+    warned = [f"warning: {o.title}: {o.observed}" for o in report.warnings]
     text = "\n".join([head, verdict, *warned, str(page)])
     return Answer(answer, text, 0 if report.success else REFUSED)
 

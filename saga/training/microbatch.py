@@ -1,8 +1,8 @@
 """A class-balanced batch of images on its way through the tower.
 
-The tower runs once per micro-batch. Every loss then works on a detached copy of its tokens, and the
-gradients that gather there go back through the tower at the end (GradCache), so the frozen language
-model's graph and the tower's are never in memory together.
+Every loss works on a detached copy of the tower's tokens, and the gradients that gather there go back
+through the tower afterwards (GradCache). So the language model's graph is that of some pairs at a
+time, whatever their number.
 
 Shapes: B images, P pairs, N tokens, D width.
 """

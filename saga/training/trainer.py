@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from saga.data.batches import ImageStore
 from saga.data.manifest import DatasetManifest
@@ -137,14 +138,10 @@ def untrained_retriever(config: SupervisorConfig) -> Retriever:
     """The tower as it comes with the supervisor, mean-pooled: METHOD section 7's "tower as is"."""
     from saga.encoders.configuration import PoolerConfig
 
-    checkpoint = load_checkpoint(config)
-    pooler = build_pooler(PoolerConfig(kind="mean"), checkpoint.tower.width)
-    return Retriever(
-        checkpoint.tower,
-        pooler,
-        checkpoint.preprocessor,
-        {"arm": "pretrained", "supervisor": checkpoint.digest},
-    )
+    loaded = load_checkpoint(config)
+    pooler = build_pooler(PoolerConfig(kind="mean"), loaded.tower.width)
+    provenance = {"arm": "pretrained", "supervisor": loaded.digest}
+    return Retriever(loaded.tower, pooler, loaded.preprocessor, provenance)
 
 
 class Trainer:
@@ -156,20 +153,20 @@ class Trainer:
         self.manifest_digest, self.pairs_digest = manifest.digest, pairs.digest
         torch.manual_seed(self.settings.seed)
         self.device = choose_device(config.supervisor.device)
-        checkpoint = load_checkpoint(config.supervisor)
-        self.supervisor_digest = checkpoint.digest
-        self.preprocessor = checkpoint.preprocessor
-        self.tower = prepare_tower(checkpoint.tower, config.encoder).to(self.device)
+        loaded = load_checkpoint(config.supervisor)
+        self.supervisor_digest = loaded.digest
+        self.preprocessor = loaded.preprocessor
+        self.tower = prepare_tower(loaded.tower, config.encoder).to(self.device)
         self.pooler = build_pooler(config.encoder.pooler, self.tower.width).to(self.device)
         self.supervisor = None
         if self.settings.weights.supervised:
             prompt = load_prompt(config.supervisor.prompt)
-            self.supervisor = Supervisor(checkpoint, prompt, config.supervisor)
+            self.supervisor = Supervisor(loaded, prompt, config.supervisor)
 
         frame = manifest.training()
         classes, labels = np.unique(frame["class_id"].to_numpy(), return_inverse=True)
         self.labels = torch.from_numpy(labels).long()
-        self.store = ImageStore(manifest, frame, config.limits, checkpoint.preprocessor)
+        self.store = ImageStore(manifest, frame, config.limits, loaded.preprocessor)
         self.sampler = PairGuidedSampler(
             labels.tolist(),
             frame["image_id"].tolist(),
@@ -244,8 +241,14 @@ class Trainer:
             rng = np.random.default_rng([self.settings.seed, 6, self.steps_done, number])
             flipped = torch.from_numpy(rng.random(len(indices)) < 0.5)
             pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
+        pixels = pixels.to(self.device)
         with self._autocast(), torch.set_grad_enabled(bool(self.parameters.encoder)):
-            tokens = self.tower(pixels.to(self.device))
+            # Nobody knows how many refills there will be, so they do not keep their graphs: the
+            # backward computes them again, with the same random numbers.
+            if number == 0:
+                tokens = self.tower(pixels)
+            else:
+                tokens = checkpoint(self.tower, pixels, use_reentrant=False)
         return MicroBatch(tokens, leaf_of(tokens), self.labels[indices].to(self.device), pairs)
 
     def _roll_out(self, micro: MicroBatch, number: int, buffer: Buffer) -> None:

@@ -20,7 +20,7 @@ HALFWAY = KILLED_AFTER // EVERY * EVERY
 """Step of the last checkpoint before the kill."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Stands for whatever ends a process."""
 
 
@@ -166,9 +166,9 @@ def test_counts_of_bad_steps_and_the_history_go_on(birds, tmp_path):
 
     def stop(at):
         if at.step == 4 and not at.resumed_at:
-            raise Stopped
+            raise StoppedError
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(arm, birds, made_pairs(birds), checkpoint_folder=tmp_path, progress=stop)
     _, history = train(arm, birds, made_pairs(birds), checkpoint_folder=tmp_path, progress=stop)
     assert history.frame["step"].tolist() == [1, 2, 3, 4]

@@ -1,8 +1,12 @@
 """One optimizer step against the same step written out plainly, on both families."""
 
+import numpy as np
 import pytest
 import torch
 
+from saga.data.images import load_image
+from saga.encoders.configuration import EncoderConfig, LoraConfig, PoolerConfig
+from saga.encoders.retriever import Retriever
 from saga.training.trainer import Trainer
 from tests.training.made import made_arm, made_pairs, script_answers
 from tests.training.naive import total_loss
@@ -81,3 +85,68 @@ def test_a_step_over_several_rounds_and_chunks_has_loss_and_gradient_of_one_plai
         )
     norm = torch.cat([g.flatten() for g in expected]).norm().item()
     assert metrics["gradient/total"] == pytest.approx(norm, rel=1e-3)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_refills_that_are_computed_again_in_the_backward_change_nothing(
+    birds, tiny, prompt, monkeypatch, tuning
+):
+    """Dropout included: the adapters' random numbers must be the same ones."""
+    encoder = EncoderConfig(PoolerConfig(), tuning, LoraConfig(rank=2, alpha=8, dropout=0.3))
+    results = []
+    for plain in (False, True):
+        with monkeypatch.context() as patched:
+            if plain:
+                patched.setattr(
+                    "saga.training.trainer.checkpoint", lambda run, x, use_reentrant: run(x)
+                )
+            script_answers(patched, prompt, lambda p, g: g == 0 if p in (1, 4, 6) else None)
+            trainer = made_trainer(birds, tiny, weights=WEIGHTS, encoder=encoder)
+            for parameter in trainer.parameters.encoder:
+                parameter.data.add_(0.02)
+            _, micros, _, _ = watched_step(trainer)
+            assert len(micros) == 2
+            gradients = [p.grad.clone() for p in trainer.parameters.all]
+            results.append((gradients, torch.get_rng_state()))
+    (ours, state), (plain_gradients, plain_state) = results
+    assert torch.equal(state, plain_state)
+    for a, b in zip(ours, plain_gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-7 + 1e-5 * b.abs().max().item(), rtol=1e-5)
+
+
+def test_refills_keep_their_pixels_and_not_their_graphs(birds, tiny, prompt, monkeypatch):
+    script_answers(monkeypatch, prompt, lambda p, g: None)
+    trainer = made_trainer(birds, tiny, max_rounds=3, steps=1)
+    held = []
+    for number in range(2):
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x, saved=saved: saved.append(x.numel()) or x, lambda x: x
+        ):
+            trainer._encode(*trainer.sampler.next_batch(), number)
+        held.append(sum(saved))
+    assert held[1] == 8 * 3 * 64 * 64 < held[0] / 5
+
+
+def test_an_adapted_encoder_is_deployed_as_it_was_trained(
+    birds, tiny, prompt, monkeypatch, tmp_path
+):
+    script_answers(monkeypatch, prompt)
+    encoder = EncoderConfig(PoolerConfig(), "lora", LoraConfig(rank=2, alpha=8, dropout=0.3))
+    arm = made_arm(tiny, encoder=encoder, steps=2, optimizer={"encoder_lr": 0.05})
+    trainer = Trainer(arm, birds, made_pairs(birds))
+    paths = [birds.image_path(f"{c}-0.png") for c in (1, 2, 3)]
+    before = trainer.retriever({}).encode(paths)
+    while not trainer.finished:
+        trainer.step()
+    retriever = trainer.retriever({})
+    vectors = retriever.encode(paths)
+    assert np.abs(vectors - before).max() > 1e-3
+    with torch.no_grad():
+        trainer.tower.eval()
+        tokens = trainer.tower(retriever.preprocessor([load_image(p) for p in paths])).tokens_BND
+        expected = trainer.pooler(tokens).embedding_BE.numpy()
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    retriever.save(tmp_path / "encoder")
+    np.testing.assert_array_equal(Retriever.load(tmp_path / "encoder").encode(paths), vectors)
+    assert np.array_equal(retriever.encode(paths), vectors), "dropout is over"
