@@ -38,8 +38,17 @@ def comparable(history):
     return history.frame.drop(columns="seconds").astype("Float64"), summary
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in the killed process: sums over several threads round otherwise."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
-def uninterrupted(birds):
+def uninterrupted(one_thread, birds):
     """A whole run by hand: the trainer at its end, its state halfway, its weights a step later."""
     trainer = Trainer(resumable_arm(), birds, resumable_pairs(birds))
     for _ in range(HALFWAY):
