@@ -12,7 +12,7 @@ from saga.supervisors.verdict import parse_answer
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return build_tokenizer(PROMPT, ITEM, VERDICT_KEY, ATTRIBUTES)
+    return build_tokenizer((PROMPT,), ITEM, VERDICT_KEY, ATTRIBUTES)
 
 
 def pairs(n: int = 40):

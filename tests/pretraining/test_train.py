@@ -157,7 +157,9 @@ def test_accuracy_is_counted_at_the_token_that_says_it(
     pretrainer, pool, monkeypatch, wrong, expected
 ):
     def oracle(tokens, combinations, a, b):
-        answer_PT = pretrainer._answers([(combinations[i], combinations[j]) for i, j in zip(a, b)])
+        answer_PT = pretrainer._answers(
+            [(combinations[i], combinations[j]) for i, j in zip(a, b)], generic=False
+        )
         said = answer_PT.clone()
         for row in said:
             end = row.tolist().index(pretrainer.tokenizer.eos_token_id)
@@ -191,7 +193,7 @@ def test_a_failure_leaves_no_folder(tmp_path, monkeypatch):
 
 
 def test_the_supervisor_that_ships_is_of_this_architecture_and_tokenizer(tmp_path: Path):
-    tokenizer = build_tokenizer(PROMPT, ITEM, VERDICT_KEY, ATTRIBUTES)
+    tokenizer = build_tokenizer((PROMPT,), ITEM, VERDICT_KEY, ATTRIBUTES)
     model = build_model(tokenizer, seed=0)
     shipped = json.loads((EMBEDDED / "config.json").read_text())
     ours = json.loads(model.config.to_json_string(use_diff=False))

@@ -44,7 +44,7 @@ class PretrainingConfig:
     """Seed of weights, pool and order."""
     stages: tuple[Stage, ...] = (
         Stage(64, 2400, 1.5e-3, 6400, probe_weight=0.5, probe_decays=True),
-        Stage(96, 650, 1.0e-3, 3200, probe_weight=0.3),
+        Stage(96, 850, 1.0e-3, 3200, probe_weight=0.3),
     )
     """The curriculum."""
     groups_per_step: int = 12
@@ -53,6 +53,9 @@ class PretrainingConfig:
     """Groups of the last stage that are only measured."""
     clutter: float = 0.7
     """Most clutter; each image draws its own up to this. No haze, free backgrounds."""
+    generic_share: float = 0.25
+    """Share of the steps that ask the generic prompt, which names no attribute and has the pair's
+    differences and the verdict for its answer."""
     weight_decay: float = 0.03
     """Decoupled weight decay of AdamW (betas 0.9, 0.98)."""
     workers: int = 2
@@ -69,8 +72,9 @@ class PretrainingConfig:
             raise ValueError(
                 f"groups_per_step is {self.groups_per_step}, but a stage has {fewest} groups in all"
             )
-        if not 0 <= self.clutter <= 1:
-            raise ValueError(f"clutter must be in [0, 1], got {self.clutter}")
+        for name in ("clutter", "generic_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
         check_seed(self.seed)

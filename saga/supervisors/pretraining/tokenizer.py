@@ -32,6 +32,13 @@ def answer_text(item: str, verdict_key: str, a: dict[str, str], b: dict[str, str
     )
 
 
+def generic_answer_text(verdict_key: str, a: dict[str, str], b: dict[str, str]) -> str:
+    """The true answer to the generic prompt: no description, what differs, the verdict."""
+    different = ", ".join(f'"{name}"' for name in a if a[name] != b[name])
+    verdict = "yes" if a == b else "no"
+    return f'{{"differences": [{different}], "{verdict_key}": "{verdict}"}}'
+
+
 def _object(values: dict[str, str]) -> str:
     return "{" + ", ".join(f'"{name}": "{value}"' for name, value in values.items()) + "}"
 
@@ -39,7 +46,8 @@ def _object(values: dict[str, str]) -> str:
 def answer_pieces(item: str, verdict_key: str, attributes: dict[str, tuple[str, ...]]) -> list[str]:
     """Every piece that an answer is cut into; each becomes one token."""
     last = list(attributes)[-1]
-    pieces = [f'{{"{item}_1": {{', f', "{item}_2": {{', ', "differences": [']
+    pieces = [f'{{"{item}_1": {{', f', "{item}_2": {{']
+    pieces += [', "differences": [', '{"differences": [']
     pieces += [f'], "{verdict_key}": "{verdict}"}}' for verdict in ("yes", "no")]
     for name, values in attributes.items():
         ending = "}" if name == last else ", "
@@ -49,10 +57,10 @@ def answer_pieces(item: str, verdict_key: str, attributes: dict[str, tuple[str, 
 
 
 def build_tokenizer(
-    prompt: str, item: str, verdict_key: str, attributes: dict[str, tuple[str, ...]]
+    prompts: tuple[str, ...], item: str, verdict_key: str, attributes: dict[str, tuple[str, ...]]
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer of the synthetic domain: special tokens, the prompt's words, answer pieces."""
-    words = re.findall(r"\S+\s*", prompt)
+    """The tokenizer of a small domain: special tokens, the prompts' words, answer pieces."""
+    words = [word for prompt in prompts for word in re.findall(r"\S+\s*", prompt)]
     pieces = list(dict.fromkeys([*words, *answer_pieces(item, verdict_key, attributes)]))
     vocabulary = {token: i for i, token in enumerate([*SPECIAL, *pieces])}
     longest_first = sorted(pieces, key=len, reverse=True)

@@ -28,9 +28,14 @@ from saga.supervisors.pretraining.card import model_card
 from saga.supervisors.pretraining.configuration import PretrainingConfig, Stage
 from saga.supervisors.pretraining.model import build_model, preprocessor_config
 from saga.supervisors.pretraining.pool import GROUP, Pool, draw_pairs, render_pool
-from saga.supervisors.pretraining.tokenizer import answer_text, build_tokenizer
+from saga.supervisors.pretraining.tokenizer import (
+    answer_text,
+    build_tokenizer,
+    generic_answer_text,
+)
 
 PROMPT = "compare the two birds :"
+GENERIC_PROMPT = "same birds or different ?"
 ITEM, VERDICT_KEY = "bird", "same_species"
 WARMUP_STEPS = 100
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -61,7 +66,7 @@ class Pretrainer:
 
     def __init__(self, config: PretrainingConfig) -> None:
         self.config = config
-        self.tokenizer = build_tokenizer(PROMPT, ITEM, VERDICT_KEY, ATTRIBUTES)
+        self.tokenizer = build_tokenizer((PROMPT, GENERIC_PROMPT), ITEM, VERDICT_KEY, ATTRIBUTES)
         self.model = build_model(self.tokenizer, config.seed)
         self.backbone = Qwen3VLBackbone(self.model, self.tokenizer)
         self.tower = Qwen3VLTower(self.model.model.visual)
@@ -128,7 +133,8 @@ class Pretrainer:
         combinations = [pool.combinations[i] for i in index]
         a, b = draw_pairs(len(groups), rng)
         tokens = self.encode(pool.images[index])
-        logits_PTV, answer_PT = self.teacher_forced(tokens, combinations, a, b)
+        generic = bool(rng.random() < self.config.generic_share)
+        logits_PTV, answer_PT = self.teacher_forced(tokens, combinations, a, b, generic)
         answers = F.cross_entropy(
             logits_PTV.flatten(0, 1),
             answer_PT.flatten(),
@@ -142,12 +148,18 @@ class Pretrainer:
         return self.tower(pixels)
 
     def teacher_forced(
-        self, tokens: VisionTokens, combinations: list[Combination], a: np.ndarray, b: np.ndarray
+        self,
+        tokens: VisionTokens,
+        combinations: list[Combination],
+        a: np.ndarray,
+        b: np.ndarray,
+        generic: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """Logits (P, T, V) for the true answers (P, T), padded at the end."""
-        answer_PT = self._answers([(combinations[i], combinations[j]) for i, j in zip(a, b)])
+        pairs = [(combinations[i], combinations[j]) for i, j in zip(a, b)]
+        answer_PT = self._answers(pairs, generic)
         side = int(tokens.tokens_BND.shape[1] ** 0.5)
-        prefix = self.backbone.prefix(PROMPT, (side, side))
+        prefix = self.backbone.prefix(GENERIC_PROMPT if generic else PROMPT, (side, side))
         embeds, visual = self.backbone.embed_pairs(prefix, tokens.index(a), tokens.index(b))
         P, T = answer_PT.shape
         embeds = torch.cat([embeds, self.backbone.embed(answer_PT)], 1)
@@ -158,10 +170,14 @@ class Pretrainer:
         hidden = self.backbone.hidden(embeds, positions[:, None].expand(-1, P, -1), visual=visual)
         return self.backbone.logits(hidden[:, len(prefix) - 1 : -1]), answer_PT
 
-    def _answers(self, pairs: list[tuple[Combination, Combination]]) -> Tensor:
+    def _answers(self, pairs: list[tuple[Combination, Combination]], generic: bool) -> Tensor:
         rows = []
         for first, second in pairs:
-            text = answer_text(ITEM, VERDICT_KEY, values_of(first), values_of(second))
+            described = values_of(first), values_of(second)
+            if generic:
+                text = generic_answer_text(VERDICT_KEY, *described)
+            else:
+                text = answer_text(ITEM, VERDICT_KEY, *described)
             rows.append([*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id])
         longest = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
