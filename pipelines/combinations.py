@@ -71,7 +71,7 @@ def _alignment_needs_attention(run: RunConfig) -> Found:
             yield (
                 f"{section}.weights.kl",
                 f"{section}.weights.kl is {training.weights.kl:g}, but a {kind} pooler has no "
-                f"attention to align. Set {encoder}.pooler.kind to attention, or "
+                f"attention to align. Set {encoder}.pooler.kind to attention or attribute, or "
                 f"{section}.weights.kl to 0.",
             )
         elif training.weights.kl > 0 and training.optimizer.pooler_lr == 0:

@@ -6,6 +6,14 @@ The attention pooler starts as mean pooling: q = 0 makes β uniform. W_o is the 
 D_e = D, else a seeded orthogonal map. With q = 0 the key projection gets no gradient in the very first
 step (it is multiplied by q); it moves from the second on.
 
+The attribute pooler is ours, not the paper's: Q such queries, one for each attribute (or group of
+attributes) that the supervisor describes, so that each can follow that attribute's own attention map;
+one query has to look everywhere at once, and loses what the tokens hold.
+
+    β_i = softmax(q_i W_k Xᵀ / √D),  z_i = normalise(W_o,i (β_i X)),  i = 1…Q
+    concatenate: z = normalise([z_1; …; z_Q]), W_o,i: R^D → R^{D_e / Q}
+    sum:         z = normalise(Σ_i z_i),       W_o,i: R^D → R^{D_e}
+
 Shapes: B images, N tokens, D token width, Q queries, E embedding width.
 """
 
@@ -98,10 +106,40 @@ class AttentionPooler(Pooler):
         return (scores_BQN / math.sqrt(self.width)).log_softmax(-1)
 
 
+class AttributePooler(AttentionPooler):
+    """One query per attribute or group, over the same projected keys; each looks for itself."""
+
+    def __init__(self, config: PoolerConfig, width: int) -> None:
+        if not config.queries:
+            raise ValueError("an attribute pooler needs the names of its queries")
+        Pooler.__init__(self, config, width)
+        Q, generator = len(config.queries), self._generator()
+        if config.embedding_dim is None and config.combine == "concatenate":
+            self.embedding_dim = max(1, width // Q) * Q
+        part = self.embedding_dim if config.combine == "sum" else self.embedding_dim // Q
+        # Alike at the start, queries would stay alike wherever the maps are not given.
+        self.query_QD = nn.Parameter(QUERY_SPREAD * torch.randn(Q, width, generator=generator))
+        bound = 1 / math.sqrt(width)
+        keys = torch.empty(width, width).uniform_(-bound, bound, generator=generator)
+        self.key_DD = nn.Parameter(keys)
+        outputs = [projection(width, part, generator) for _ in range(Q)]
+        self.output_QED = nn.Parameter(torch.stack(outputs))
+
+    def _pooled(self, tokens_BND: Tensor) -> Pooled:
+        log_weights_BQN = self.log_weights(tokens_BND)
+        pooled_BQD = log_weights_BQN.exp() @ tokens_BND
+        parts_BQE = unit(torch.einsum("bqd,qed->bqe", pooled_BQD, self.output_QED))
+        whole = parts_BQE.sum(1) if self.config.combine == "sum" else parts_BQE.flatten(1)
+        return Pooled(unit(whole), log_weights_BQN)
+
+
+QUERY_SPREAD = 0.3
+"""Standard deviation of an attribute pooler's first queries: nearly even weights, yet different."""
 POOLERS: dict[str, type[Pooler]] = {
     "mean": MeanPooler,
     "max": MaxPooler,
     "attention": AttentionPooler,
+    "attribute": AttributePooler,
 }
 
 

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import reprlib
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -47,6 +47,8 @@ class Prompt:
     """Role that the supervisor takes."""
     attributes: tuple[str, ...] = ()
     """Visual attributes, described for each image in this order."""
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Attributes that share a query of the attribute pooler; empty gives each its own."""
     answer_keys: tuple[str, ...] = ()
     """Keys of the answer in order; empty takes METHOD section 5's."""
     compact: bool = False
@@ -59,6 +61,7 @@ class Prompt:
                     f"{name} must be lower-case letters and _, got {getattr(self, name)!r}"
                 )
         self._check_attributes()
+        self._check_groups()
         self._check_answer_keys()
         self._check_template()
 
@@ -66,6 +69,11 @@ class Prompt:
     def item_keys(self) -> tuple[str, str]:
         """Keys under which the two images are described."""
         return f"{self.item}_1", f"{self.item}_2"
+
+    @property
+    def subjects(self) -> dict[str, tuple[str, ...]]:
+        """What an attribute pooler's queries are for, each with the attributes it follows."""
+        return self.groups or {name: (name,) for name in self.attributes}
 
     @property
     def schema_keys(self) -> tuple[str, ...]:
@@ -110,6 +118,16 @@ class Prompt:
                 raise ValueError(f"attributes: {name!r} is empty or needs escaping in JSON")
         if len(set(self.attributes)) != len(self.attributes):
             raise ValueError("attributes: each name must be listed once")
+
+    def _check_groups(self) -> None:
+        listed = [name for names in self.groups.values() for name in names]
+        if self.groups and sorted(listed) != sorted(self.attributes):
+            odd = sorted(set(listed) ^ set(self.attributes)) or sorted(
+                {name for name in listed if listed.count(name) > 1}
+            )
+            raise ValueError(
+                f"groups must hold every attribute once, and nothing else; see {', '.join(odd)}"
+            )
 
     def _check_answer_keys(self) -> None:
         known = (*self.item_keys, DIFFERENCES, CONFIDENCE, REASONING, self.verdict_key)
@@ -168,6 +186,8 @@ def load_prompt(source: str | Path) -> Prompt:
     for name in ("attributes", "answer_keys"):
         if name in values:
             values[name] = tuple(values[name])
+    if "groups" in values:
+        values["groups"] = {name: tuple(names) for name, names in values["groups"].items()}
     try:
         return Prompt(name=path.stem, **values)
     except ValueError as error:
@@ -202,6 +222,14 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(map(_is_text, value))
 
 
+def _is_groups(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(_is_text(name) and _is_texts(names) for name, names in value.items())
+    )
+
+
 _TEXT = (_is_text, "text in quotes")
 _TEXTS = (_is_texts, "a list of texts with at least one entry")
 _FIELDS: dict[str, tuple[Any, str]] = {
@@ -213,6 +241,7 @@ _FIELDS: dict[str, tuple[Any, str]] = {
     "expert": _TEXT,
     "attributes": _TEXTS,
     "answer_keys": _TEXTS,
+    "groups": (_is_groups, "a mapping from names to lists of attributes"),
     "compact": (lambda value: isinstance(value, bool), "true or false"),
 }
 _REQUIRED = [f.name for f in fields(Prompt)[1:6]]

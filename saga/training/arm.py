@@ -39,7 +39,7 @@ def check_arm(config: ArmConfig) -> None:
         raise UserInputError(
             f"training.weights.kl is {config.training.weights.kl}, but a "
             f"{config.encoder.pooler.kind} pooler has no attention to align. Set "
-            "encoder.pooler.kind to attention, or training.weights.kl to 0."
+            "encoder.pooler.kind to attention or attribute, or training.weights.kl to 0."
         )
     prompt = load_prompt(config.supervisor.prompt)
     if not prompt.attributes:

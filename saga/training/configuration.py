@@ -10,7 +10,7 @@ from saga.supervisors.configuration import RolloutConfig
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """Weights of the three normalised terms, L = dml·L_DML + grpo·L_GRPO + kl·L_KL."""
+    """Weights of the normalised terms, L = dml·L_DML + grpo·L_GRPO + kl·L_KL + oracle·L_oracle."""
 
     dml: float = 1.0
     """Weight of the metric loss."""
@@ -18,18 +18,27 @@ class LossWeights:
     """Weight of the verdict's policy gradient; 0 leaves it out."""
     kl: float = 1.0
     """Weight of attention alignment; 0 leaves it out."""
+    oracle: float = 0.0
+    """Weight of the likelihood of the true descriptions, through the frozen model: the ceiling of what
+    verdicts could teach, for studies on data whose attributes are known. The paper has no such term."""
 
     def __post_init__(self) -> None:
-        for name in ("dml", "grpo", "kl"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"weights.{name} must be at least 0, got {getattr(self, name)}")
-        if self.dml == self.grpo == self.kl == 0:
-            raise ValueError("weights: all three are 0, nothing would be trained")
+        weights = {name: getattr(self, name) for name in ("dml", "grpo", "kl", "oracle")}
+        for name, weight in weights.items():
+            if not weight >= 0:
+                raise ValueError(f"weights.{name} must be at least 0, got {weight}")
+        if not any(weights.values()):
+            raise ValueError("weights: all are 0, nothing would be trained")
+
+    @property
+    def judged(self) -> bool:
+        """Whether pairs are rolled out and judged."""
+        return self.grpo > 0 or self.kl > 0
 
     @property
     def supervised(self) -> bool:
         """Whether the frozen language model takes part at all."""
-        return self.grpo > 0 or self.kl > 0
+        return self.judged or self.oracle > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,10 @@ class TrainingConfig:
     """Pairs replayed at once in phase C; bounds memory, does not change the result."""
     flip: bool = False
     """Flip each training image left-right with probability 1/2."""
+    crop_scale: float = 1.0
+    """Least share of a training image's area that a random square crop keeps; 1 never crops."""
+    jitter: float = 0.0
+    """Most relative change of a training image's contrast, and as much of its brightness."""
     collapse: CollapseConfig = field(default_factory=CollapseConfig)
     """Early stop with a reason."""
     checkpoint_every: int = 20
@@ -150,4 +163,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if self.alignment_pairs is not None and self.alignment_pairs < 1:
             raise ValueError(f"alignment_pairs must be at least 1, got {self.alignment_pairs}")
+        if not 0 < self.crop_scale <= 1:
+            raise ValueError(f"crop_scale must be above 0, up to 1, got {self.crop_scale}")
+        if not 0 <= self.jitter < 1:
+            raise ValueError(f"jitter must be at least 0, below 1, got {self.jitter}")
         check_seed(self.seed)

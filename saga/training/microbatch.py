@@ -7,7 +7,7 @@ time, whatever their number.
 Shapes: B images, P pairs, N tokens, D width.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,8 @@ class MicroBatch:
     labels_B: Tensor
     pairs: list[tuple[int, int, bool]]
     """(first, second, same class) as positions in the batch."""
+    rows: list[int] = field(default_factory=list)
+    """The training row of each image."""
 
     @property
     def finite(self) -> bool:

@@ -1,19 +1,25 @@
-"""Gradients of the two supervised terms over the buffer (phase C).
+"""Gradients of the supervised terms over the buffer (phase C).
 
 Shapes: P pairs, G group size, T generated tokens, A attributes, Q pooler queries, N image tokens.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
+from saga.encoders.configuration import PoolerConfig
 from saga.encoders.poolers import Pooler
+from saga.errors import UserInputError
 from saga.losses.alignment import alignment_loss
 from saga.losses.grpo import advantages, grpo_loss
+from saga.supervisors.prompts import Prompt, load_prompt
 from saga.supervisors.rollout import Completions
 from saga.supervisors.supervisor import Supervisor, Verdicts
+from saga.supervisors.truth import Values, true_completions
 from saga.training.buffer import Buffer, Round
 from saga.training.configuration import TrainingConfig
-from saga.training.microbatch import tensors_of
+from saga.training.microbatch import MicroBatch, tensors_of
 
 
 def policy_gradients(
@@ -53,12 +59,51 @@ def policy_gradients(
     return {"loss/grpo": total, "rollout/logp_gap": gap / token_count}, sums
 
 
+def oracle_gradients(
+    supervisor: Supervisor,
+    micro: MicroBatch,
+    pairs: list[tuple[Values, Values]],
+    config: TrainingConfig,
+    token_count: int,
+) -> tuple[float, list[Tensor | None]]:
+    """Negative log-likelihood of the true answers about a batch's pairs, and its gradient.
+
+    Args:
+        supervisor: the frozen model.
+        micro: the batch.
+        pairs: true attribute values of both images of each of its pairs.
+        config: temperature, pairs at once.
+        token_count: tokens of the true answers of the whole step.
+
+    Returns:
+        this batch's share of the loss, and one gradient per tensor of the tokens.
+    """
+    leaves = tensors_of(micro.leaf)
+    sums: list[Tensor | None] = [None] * len(leaves)
+    total = 0.0
+    first_P, second_P, _ = micro.pair_tensors()
+    answers = true_completions(supervisor.backbone.tokenizer, supervisor.prompt, pairs)
+    for chunk in torch.arange(len(pairs)).split(config.replay_pairs):
+        replay = supervisor.replay(
+            micro.leaf.index(first_P[chunk]),
+            micro.leaf.index(second_P[chunk]),
+            answers.select(chunk),
+            config.rollout,
+        )
+        loss = -replay.logp_PGT.sum() / token_count
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        sums = [g if s is None else s if g is None else s + g for s, g in zip(sums, gradients)]
+        total += float(loss.detach())
+    return total, sums
+
+
 def alignment_gradients(
     supervisor: Supervisor,
     pooler: Pooler,
     buffer: Buffer,
     config: TrainingConfig,
     parameters: list[nn.Parameter],
+    subjects: list[list[int]],
 ) -> tuple[dict[str, float], list[Tensor | None]]:
     """L_KL over the images of the buffer's pairs and its gradient in φ.
 
@@ -71,6 +116,7 @@ def alignment_gradients(
         buffer: the step's pairs; at most `config.alignment_pairs` of them teach.
         config: temperature, pairs at once.
         parameters: φ.
+        subjects: the attributes that each query of the pooler follows.
     """
     teachers, tokens = [], []
     left = config.alignment_pairs or buffer.kept
@@ -91,7 +137,7 @@ def alignment_gradients(
     teacher_RAN, tokens_RND = torch.cat(teachers), torch.cat(tokens)
     log_weights_RQN = pooler(tokens_RND).log_weights_BQN
     assert log_weights_RQN is not None, "attention alignment needs an attention pooler"
-    teacher_RQN = match_queries(teacher_RAN, log_weights_RQN.shape[1])
+    teacher_RQN = match_queries(teacher_RAN, subjects)
     loss, _ = alignment_loss(teacher_RQN, log_weights_RQN, count=teacher_RQN.shape[:2].numel())
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     entropy = -(teacher_RQN * teacher_RQN.clamp_min(1e-9).log()).sum(-1).mean()
@@ -99,19 +145,48 @@ def alignment_gradients(
     return figures | {"alignment/images": float(len(teacher_RAN))}, list(gradients)
 
 
-def match_queries(teacher_RAN: Tensor, queries: int) -> Tensor:
-    """Teacher maps for a pooler's queries: their mean for one query, attribute by attribute else.
+def match_queries(teacher_RAN: Tensor, subjects: list[list[int]]) -> Tensor:
+    """Teacher maps (R, Q, N) of a pooler's queries: each the mean over its attributes."""
+    return torch.stack([teacher_RAN[:, chosen].mean(1) for chosen in subjects], 1)
+
+
+def query_subjects(pooler: PoolerConfig, prompt: Prompt) -> list[list[int]]:
+    """The attributes, by index, that each query of a pooler follows: all of them for one query.
 
     Raises:
-        ValueError: if the pooler has neither one query nor one per attribute.
+        UserInputError: if a query's name is neither a group nor an attribute of the prompt.
     """
-    if queries == 1:
-        return teacher_RAN.mean(1, keepdim=True)
-    if queries != teacher_RAN.shape[1]:
-        raise ValueError(
-            f"a pooler of {queries} queries cannot follow {teacher_RAN.shape[1]} attributes"
+    everything = {name: (name,) for name in prompt.attributes} | prompt.groups
+    if pooler.kind != "attribute":
+        return [list(range(len(prompt.attributes)))]
+    for name in pooler.queries:
+        if name not in everything:
+            raise UserInputError(
+                f"encoder.pooler.queries: {name} is no attribute and no group of the prompt "
+                f"{prompt.name}. Allowed: {', '.join(everything)}."
+            )
+    return [[prompt.attributes.index(a) for a in everything[name]] for name in pooler.queries]
+
+
+def with_queries(pooler: PoolerConfig, prompt: str) -> PoolerConfig:
+    """The pooler with its queries named: after the prompt's groups or attributes, where it names none.
+
+    Raises:
+        UserInputError: if an attribute pooler has no names and the prompt has no attributes.
+    """
+    if pooler.kind != "attribute" or pooler.queries:
+        return pooler
+    asked = load_prompt(prompt)
+    if not asked.subjects:
+        raise UserInputError(
+            f"encoder.pooler.kind is attribute, but the prompt {asked.name} asks for no attributes. "
+            "Name the queries in encoder.pooler.queries, or set supervisor.prompt to one with "
+            "attributes."
         )
-    return teacher_RAN
+    try:
+        return replace(pooler, queries=tuple(asked.subjects))
+    except ValueError as error:
+        raise UserInputError(f"encoder.pooler.{error}.") from error
 
 
 def token_mask(completions: Completions) -> Tensor:

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from saga.data.augment import augment
 from saga.data.batches import ImageStore
 from saga.data.manifest import DatasetManifest
 from saga.encoders.poolers import build_pooler
@@ -41,6 +42,7 @@ from saga.supervisors.checkpoint import choose_device, load_checkpoint
 from saga.supervisors.configuration import SupervisorConfig
 from saga.supervisors.prompts import load_prompt
 from saga.supervisors.supervisor import Supervisor
+from saga.supervisors.truth import attribute_values, true_completions
 from saga.training.arm import ArmConfig, check_arm
 from saga.training.buffer import Buffer
 from saga.training.diagnosis import CollapseWatch, embedding_metrics
@@ -66,7 +68,13 @@ from saga.training.state import (
     save_state,
     sweep,
 )
-from saga.training.terms import alignment_gradients, policy_gradients
+from saga.training.terms import (
+    alignment_gradients,
+    oracle_gradients,
+    policy_gradients,
+    query_subjects,
+    with_queries,
+)
 
 Metrics = dict[str, float]
 
@@ -157,13 +165,18 @@ class Trainer:
         self.supervisor_digest = loaded.digest
         self.preprocessor = loaded.preprocessor
         self.tower = prepare_tower(loaded.tower, config.encoder).to(self.device)
-        self.pooler = build_pooler(config.encoder.pooler, self.tower.width).to(self.device)
+        pooler = with_queries(config.encoder.pooler, config.supervisor.prompt)
+        self.pooler = build_pooler(pooler, self.tower.width).to(self.device)
         self.supervisor = None
+        self.subjects: list[list[int]] = []
         if self.settings.weights.supervised:
             prompt = load_prompt(config.supervisor.prompt)
             self.supervisor = Supervisor(loaded, prompt, config.supervisor)
+            if self.settings.weights.kl > 0:
+                self.subjects = query_subjects(pooler, prompt)
 
         frame = manifest.training()
+        self.truth = attribute_values(frame) if self.settings.weights.oracle > 0 else []
         classes, labels = np.unique(frame["class_id"].to_numpy(), return_inverse=True)
         self.labels = torch.from_numpy(labels).long()
         self.store = ImageStore(manifest, frame, config.limits, loaded.preprocessor)
@@ -204,9 +217,11 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         metrics |= self._metric_term(micros)
         if self.supervisor is not None:
-            metrics |= buffer.metrics() | {"rollout/rounds": float(len(micros))}
+            if self.settings.weights.judged:
+                metrics |= buffer.metrics() | {"rollout/rounds": float(len(micros))}
             metrics |= self._policy_term(buffer)
             metrics |= self._alignment_term(buffer)
+            metrics |= self._oracle_term(micros)
         metrics["gradient/total"] = clip(self.parameters, self.settings.optimizer)
         finite = all(np.isfinite(v) for v in metrics.values()) and all(m.finite for m in micros)
         if finite:
@@ -224,11 +239,12 @@ class Trainer:
         """Micro-batches through the tower, rolled out until the buffer is full or tries run out."""
         buffer = Buffer(self.settings.contributing_pairs)
         micros: list[MicroBatch] = []
-        rounds = self.settings.max_rounds if self.supervisor is not None else 1
+        judged = self.settings.weights.judged
+        rounds = self.settings.max_rounds if judged else 1
         while len(micros) < rounds and not (micros and buffer.full):
             micro = self._encode(*self.sampler.next_batch(), len(micros))
             # Of tokens that are no numbers nothing can be sampled; the step will say so.
-            if self.supervisor is not None and micro.pairs and micro.finite:
+            if judged and micro.pairs and micro.finite:
                 self._roll_out(micro, len(micros), buffer)
             micros.append(micro)
         return micros, buffer
@@ -237,10 +253,13 @@ class Trainer:
         self, indices: list[int], pairs: list[tuple[int, int, bool]], number: int
     ) -> MicroBatch:
         pixels = self.store.pixels(indices)
-        if self.settings.flip:
-            rng = np.random.default_rng([self.settings.seed, 6, self.steps_done, number])
-            flipped = torch.from_numpy(rng.random(len(indices)) < 0.5)
-            pixels = torch.where(flipped[:, None, None, None], pixels.flip(-1), pixels)
+        pixels = augment(
+            pixels,
+            [self.settings.seed, 6, self.steps_done, number],
+            flip=self.settings.flip,
+            crop_scale=self.settings.crop_scale,
+            jitter=self.settings.jitter,
+        )
         pixels = pixels.to(self.device)
         with self._autocast(), torch.set_grad_enabled(bool(self.parameters.encoder)):
             # Nobody knows how many refills there will be, so they do not keep their graphs: the
@@ -249,7 +268,9 @@ class Trainer:
                 tokens = self.tower(pixels)
             else:
                 tokens = checkpoint(self.tower, pixels, use_reentrant=False)
-        return MicroBatch(tokens, leaf_of(tokens), self.labels[indices].to(self.device), pairs)
+        return MicroBatch(
+            tokens, leaf_of(tokens), self.labels[indices].to(self.device), pairs, indices
+        )
 
     def _roll_out(self, micro: MicroBatch, number: int, buffer: Buffer) -> None:
         assert self.supervisor is not None
@@ -325,10 +346,44 @@ class Trainer:
             return {}
         with self._autocast():
             metrics, gradients = alignment_gradients(
-                self.supervisor, self.pooler, buffer, self.settings, self.parameters.pooler
+                self.supervisor,
+                self.pooler,
+                buffer,
+                self.settings,
+                self.parameters.pooler,
+                self.subjects,
             )
         add_scaled(self.parameters.pooler, gradients, self.settings.weights.kl)
         return metrics | {"gradient/phi_kl": norm(gradients)}
+
+    def _oracle_term(self, micros: list[MicroBatch]) -> Metrics:
+        """Likelihood of the true descriptions of all pairs; θ alone. The study's ceiling."""
+        assert self.supervisor is not None
+        usable = [micro for micro in micros if micro.pairs and micro.finite]
+        if self.settings.weights.oracle == 0 or not usable:
+            return {}
+        sums = _GradientSum(self.parameters)
+        truths = [
+            [(self.truth[m.rows[a]], self.truth[m.rows[b]]) for a, b, _ in m.pairs] for m in usable
+        ]
+        tokens = sum(
+            int(
+                true_completions(
+                    self.supervisor.backbone.tokenizer, self.supervisor.prompt, t
+                ).lengths_PG.sum()
+            )
+            for t in truths
+        )
+        total = 0.0
+        for micro, pairs in zip(usable, truths):
+            with self._autocast():
+                part, gradients = oracle_gradients(
+                    self.supervisor, micro, pairs, self.settings, tokens
+                )
+            sums.add_encoder(through_tower(micro, gradients, self.parameters.encoder), 1.0)
+            total += part
+        sums.into_parameters(self.settings.weights.oracle)
+        return {"loss/oracle": total, "gradient/theta_oracle": norm(sums.encoder)}
 
     # State ---------------------------------------------------------------------------------------
 
