@@ -182,6 +182,42 @@ def build_supervisor(
     _do("build_supervisor", as_json, debug, config, output, settings or [])
 
 
+@app.command(
+    epilog=_example(
+        "saga study configs/studies/miniature.yaml --quick",
+        "saga study configs/studies/miniature.yaml --set data.seed=7",
+        "saga study configs/studies/miniature.yaml --cell hazy_habitat/saga/0",
+        "saga study configs/studies/miniature.yaml --tune",
+    )
+)
+def study(
+    config: Annotated[Path, typer.Argument(help="YAML file of the study.")],
+    quick: Annotated[bool, typer.Option("--quick", help="Two seeds.")] = False,
+    tune: Annotated[
+        bool,
+        typer.Option("--tune", help="Choose each arm's settings on validation classes instead."),
+    ] = False,
+    cell: Annotated[
+        str | None,
+        typer.Option(metavar="REGIME/ARM/SEED", help="Make one cell again, alone."),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train every arm in every regime with every seed; one table with intervals.
+
+    Leaves studies/<id>/summary.json and report.html. What is whole is reused, so that after Ctrl-C
+    the same command goes on.
+    """
+    from pipelines.commands.study import resume_hint
+
+    changes = settings or []
+    resume = resume_hint(config, changes, quick, tune)
+    _do("study", as_json, debug, config, changes, quick, tune, cell, jobs, resume=resume)
+
+
 def _do(
     command: str, as_json: bool, debug: bool, *arguments: Any, resume: str | None = None
 ) -> None:

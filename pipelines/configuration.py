@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipelines.overrides import apply_override, merged
+from pipelines.overrides import apply_override
 from saga.data.configuration import DatasetConfig
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
@@ -24,6 +24,7 @@ from saga.files import digest_of
 from saga.mining.configuration import MiningConfig
 from saga.retrieval.configuration import RetrievalConfig
 from saga.settings.checks import SEEDS, check_seed
+from saga.settings.merging import merged
 from saga.settings.strict_yaml import read_mapping
 from saga.settings.typed import Problems, build, convert_fields
 from saga.supervisors.configuration import SupervisorConfig

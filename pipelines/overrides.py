@@ -1,9 +1,8 @@
 """`--set a.b=c`: one setting changed from the command line."""
 
-import copy
-from collections.abc import Mapping
 from typing import Any
 
+from saga.settings.merging import merged
 from saga.settings.strict_yaml import MAX_BYTES, parse
 from saga.settings.typed import Problems
 
@@ -40,15 +39,3 @@ def apply_override(raw: dict[str, Any], text: str, problems: Problems) -> None:
     old = section.get(names[-1])
     both = isinstance(old, dict) and isinstance(parsed, dict)
     section[names[-1]] = merged(old, parsed) if both else parsed
-
-
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of nested settings with some changed."""
-    result = copy.deepcopy(dict(base))
-    for name, value in changes.items():
-        old = result.get(name)
-        if isinstance(old, Mapping) and isinstance(value, Mapping):
-            result[name] = merged(old, value)
-        else:
-            result[name] = copy.deepcopy(value)
-    return result

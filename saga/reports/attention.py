@@ -53,8 +53,9 @@ def attention_overlays(
     # The encoder sees the image squeezed into a square, and so do its weights.
     squares = [picture.resize((SIDE, SIDE)) for picture in pictures]
     strips = [row([tile(s, text=str(n)) for s, n in zip(squares, rows["class_name"])])]
-    for number, weights_nRC in enumerate(weights_nQRC.transpose(1, 0, 2, 3), 1):
-        name = f"query {number}, " if weights_nQRC.shape[1] > 1 else ""
+    names = retriever.pooler.config.queries or ("",)
+    for query, weights_nRC in zip(names, weights_nQRC.transpose(1, 0, 2, 3), strict=True):
+        name = f"{query}, " if query else ""
         tiles = [
             tile(overlay(square, weights), text=f"{name}peak {_peak(weights):.1f}× even")
             for square, weights in zip(squares, weights_nRC)

@@ -74,6 +74,12 @@ def entry_of(hint: Any) -> Any:
     return section_of(kinds[0]) if listed else None
 
 
+def mapped_of(hint: Any) -> Any:
+    """The dataclass whose instances a field holds by name, or None."""
+    inner = without_none(hint)
+    return section_of(get_args(inner)[1]) if get_origin(inner) is dict else None
+
+
 def join(path: str, name: str) -> str:
     """A dotted path."""
     return f"{path}.{name}" if path else name

@@ -17,6 +17,7 @@ from saga.settings.schema import (
     entry_of,
     fields_of,
     join,
+    mapped_of,
     required,
     section_of,
     within,
@@ -114,10 +115,13 @@ def convert_fields(
     for name, value in known.items():
         dotted, made = join(path, name), None
         section, entry = section_of(hints[name]), entry_of(hints[name])
+        mapped = mapped_of(hints[name])
         if section is not None and isinstance(value, Mapping):
             made = build(section, value, problems, dotted)
         elif entry is not None and isinstance(value, list):
             made = _build_list(entry, value, problems, dotted)
+        elif mapped is not None and isinstance(value, Mapping):
+            made = _build_mapping(mapped, value, problems, dotted)
         else:
             try:
                 values[name] = convert(hints[name], value)
@@ -147,6 +151,21 @@ def _build_list(
     return None if None in built else tuple(built)
 
 
+def _build_mapping(
+    cls: Any, entries: Mapping[str, Any], problems: Problems, path: str
+) -> dict[str, Any] | None:
+    """The sections by name, or None where one cannot be built."""
+    built: dict[str, Any] = {}
+    for name, entry in entries.items():
+        place = join(path, name)
+        if isinstance(entry, Mapping):
+            built[name] = build(cls, entry, problems, place)
+        else:
+            problems.add(place, f"{place} {_mismatch(cls, entry)}.")
+            built[name] = None
+    return None if None in built.values() else built
+
+
 def convert(hint: Any, value: Any) -> Any:
     """A plain value as the type asks for it.
 
@@ -167,6 +186,8 @@ def convert(hint: Any, value: Any) -> Any:
 def _convert(hint: Any, value: Any) -> Any:
     """As `convert` for a type that does not take null; a TypeError may be without words."""
     origin = get_origin(hint)
+    if hint is Any:
+        return value
     if origin is Literal:
         if any(value == choice and type(value) is type(choice) for choice in get_args(hint)):
             return value

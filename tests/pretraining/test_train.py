@@ -18,6 +18,7 @@ from saga.supervisors.pretraining.model import build_model, preprocessor_config
 from saga.supervisors.pretraining.pool import render_pool
 from saga.supervisors.pretraining.tokenizer import answer_text, build_tokenizer
 from saga.supervisors.pretraining.train import (
+    GENERIC_PROMPT,
     ITEM,
     PROMPT,
     VERDICT_KEY,
@@ -87,10 +88,37 @@ def test_held_out_birds_are_drawn_apart_from_those_of_the_pool(pretrainer, monke
 
 def test_two_groups_are_learned_by_heart(pool):
     stage = replace(STAGE, steps=50)
-    pretrainer = Pretrainer(replace(TINY, stages=(stage,)))
+    # The two prompts' losses differ: with one alone, the first and the last step compare.
+    pretrainer = Pretrainer(replace(TINY, stages=(stage,), generic_share=0.0))
     losses = []
     pretrainer._run_stage(0, stage, pool, 50, 0, lambda *said: losses.append(said[2]["answers"]))
     assert losses[-1] < 0.25 * losses[0]
+
+
+@pytest.mark.parametrize(("share", "prompt"), [(0.0, PROMPT), (1.0, GENERIC_PROMPT)])
+def test_the_generic_share_says_which_prompt_is_asked_and_answered(
+    pool, monkeypatch, share, prompt
+):
+    pretrainer = Pretrainer(replace(TINY, generic_share=share))
+    asked, answered = [], []
+    prefix, forced = pretrainer.backbone.prefix, pretrainer.teacher_forced
+    monkeypatch.setattr(
+        pretrainer.backbone, "prefix", lambda text, grid: (asked.append(text), prefix(text, grid))[1]
+    )
+
+    def keep_answers(*args):
+        logits_PTV, answer_PT = forced(*args)
+        answered.extend(pretrainer.tokenizer.batch_decode(answer_PT, skip_special_tokens=True))
+        return logits_PTV, answer_PT
+
+    monkeypatch.setattr(pretrainer, "teacher_forced", keep_answers)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for _ in range(3):
+            pretrainer._losses(pool, rng)
+    assert asked == [prompt] * 3
+    assert len(answered) == 3 * 2 * 3, "three steps, two groups, three pairs a group"
+    assert {"bird_1" in json.loads(text) for text in answered} == {prompt == PROMPT}
 
 
 def test_teacher_forced_logits_are_those_of_the_whole_model(pretrainer, pool):
@@ -124,6 +152,20 @@ def test_teacher_forced_logits_are_those_of_the_whole_model(pretrainer, pool):
         assert answer_PT[row, : len(answer)].tolist() == answer
         assert (answer_PT[row, len(answer) :] == tokenizer.pad_token_id).all()
         torch.testing.assert_close(logits_PTV[row, : len(answer)], expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("share", "prompt", "other"), [(0.0, PROMPT, GENERIC_PROMPT), (1.0, GENERIC_PROMPT, PROMPT)]
+)
+def test_the_share_decides_which_prompt_is_asked(pool, share, prompt, other):
+    pretrainer = Pretrainer(replace(TINY, generic_share=share))
+    asked, written = [], pretrainer.backbone.prefix
+    pretrainer.backbone.prefix = lambda text, grid: asked.append(text) or written(text, grid)
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        for _ in range(4):
+            pretrainer._losses(pool, rng)
+    assert set(asked) == {prompt} and other not in asked
 
 
 def test_the_loss_is_the_mean_over_answer_tokens_without_the_padding(pretrainer, pool, monkeypatch):
@@ -193,7 +235,7 @@ def test_a_failure_leaves_no_folder(tmp_path, monkeypatch):
 
 
 def test_the_supervisor_that_ships_is_of_this_architecture_and_tokenizer(tmp_path: Path):
-    tokenizer = build_tokenizer((PROMPT,), ITEM, VERDICT_KEY, ATTRIBUTES)
+    tokenizer = build_tokenizer((PROMPT, GENERIC_PROMPT), ITEM, VERDICT_KEY, ATTRIBUTES)
     model = build_model(tokenizer, seed=0)
     shipped = json.loads((EMBEDDED / "config.json").read_text())
     ours = json.loads(model.config.to_json_string(use_diff=False))

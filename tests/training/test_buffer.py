@@ -161,7 +161,12 @@ def alignment_of(trainer, buffer, **changes):
         **{name: getattr(trainer.settings, name) for name in trainer.settings.__slots__} | changes
     )
     metrics, gradients = alignment_gradients(
-        trainer.supervisor, trainer.pooler, buffer, config, trainer.parameters.pooler
+        trainer.supervisor,
+        trainer.pooler,
+        buffer,
+        config,
+        trainer.parameters.pooler,
+        trainer.subjects,
     )
     return metrics, gradients
 
@@ -211,14 +216,15 @@ def test_under_bfloat16_gradients_of_tokens_are_summed_in_float32(birds, tiny, p
     assert torch.equal(held.micro.leaf.tokens_BND, held.micro.tokens.tokens_BND.float())
 
 
-def test_attributes_meet_queries_one_by_one_or_as_their_mean():
+def test_each_query_follows_the_mean_of_its_attributes():
     maps = torch.rand(2, 3, 5)
-    assert torch.equal(match_queries(maps, 3), maps)
+    assert torch.equal(match_queries(maps, [[0], [1], [2]]), maps)
     torch.testing.assert_close(
-        match_queries(maps, 1)[:, 0], (maps[:, 0] + maps[:, 1] + maps[:, 2]) / 3
+        match_queries(maps, [[0, 1, 2]])[:, 0], (maps[:, 0] + maps[:, 1] + maps[:, 2]) / 3
     )
-    with pytest.raises(ValueError, match="2 queries cannot follow 3 attributes"):
-        match_queries(maps, 2)
+    grouped = match_queries(maps, [[2], [0, 1]])
+    torch.testing.assert_close(grouped[:, 0], maps[:, 2])
+    torch.testing.assert_close(grouped[:, 1], (maps[:, 0] + maps[:, 1]) / 2)
 
 
 # Combinations that mean nothing ------------------------------------------------------------------

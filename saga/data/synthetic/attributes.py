@@ -6,6 +6,7 @@ and for pretraining the supervisor. So no supervisor of ours has ever described 
 """
 
 import hashlib
+import itertools
 from typing import Literal
 
 import numpy as np
@@ -26,6 +27,8 @@ SLOTS_TEST, SLOTS_VALIDATION, SLOTS = 3, 1, 10
 FAMILY = (0, 1, 1, 2, 2)
 """Attributes in which the members of a family differ from its first."""
 TRIES = 1000
+TIES = {"wing color": "tail color", "crown color": "bill color"}
+"""Attributes that decide another one in entangled classes."""
 
 
 def values_of(combination: Combination) -> dict[str, str]:
@@ -88,3 +91,27 @@ def family_classes(n: int, rng: np.random.Generator, split: Split) -> list[Combi
         for member in family[: n - len(classes)]:
             classes.setdefault(member)
     return list(classes)
+
+
+def entangled_classes(n: int, rng: np.random.Generator, split: Split) -> list[Combination]:
+    """`n` distinct combinations in which one attribute decides another, as in `TIES`.
+
+    Which value goes with which is drawn too; every value of the decided attribute occurs.
+
+    Raises:
+        LookupError: if the split has fewer such combinations.
+    """
+    names = list(ATTRIBUTES)
+    ties = []
+    for first, second in TIES.items():
+        i, j = names.index(first), names.index(second)
+        ties.append((i, j, rng.permutation(COUNTS[i]) % COUNTS[j]))
+    tied = [
+        combination
+        for combination in itertools.product(*map(range, COUNTS))
+        if all(combination[j] == decided[combination[i]] for i, j, decided in ties)
+        and split_of(combination) == split
+    ]
+    if len(tied) < n:
+        raise LookupError(f"{n} entangled {split} classes asked for, there are {len(tied)}")
+    return [tied[i] for i in rng.permutation(len(tied))[:n]]

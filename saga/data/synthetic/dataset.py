@@ -15,10 +15,12 @@ from PIL import Image
 from saga.data.synthetic.attributes import (
     Combination,
     Split,
+    entangled_classes,
     family_classes,
     independent_classes,
     values_of,
 )
+from saga.data.synthetic.colors import random_cast
 from saga.data.synthetic.configuration import SyntheticConfig
 from saga.data.synthetic.drawing import Scene, draw_bird
 from saga.files import replace_folder, write_json
@@ -30,11 +32,15 @@ GENERATOR_VERSION = 1
 def draw_classes(config: SyntheticConfig) -> dict[Split, list[Combination]]:
     """The classes of each split; no combination is in two of them."""
     rng = np.random.default_rng([config.seed, 0])
-    return {
+    classes: dict[Split, list[Combination]] = {
         "train": independent_classes(config.train_classes, rng, "train"),
         "validation": family_classes(config.validation_classes, rng, "validation"),
         "test": family_classes(config.test_classes, rng, "test"),
     }
+    if config.entangled:  # drawn apart, so that the other sides stay as they are
+        apart = np.random.default_rng([config.seed, 7])
+        classes["train"] = entangled_classes(config.train_classes, apart, "train")
+    return classes
 
 
 def materialise(
@@ -54,7 +60,7 @@ def materialise(
         workers: processes.
         progress: called with (images done, images).
     """
-    jobs = list(_class_jobs(config))
+    jobs = list(class_jobs(config))
     rows: list[dict[str, Any]] = []
     with replace_folder(Path(folder)) as building:
         drawing = (delayed(_write_class)(job, str(building)) for job in jobs)
@@ -76,7 +82,7 @@ def is_whole(config: SyntheticConfig, folder: Path) -> bool:
         present = all((folder / path).stat().st_size > 0 for path in table["path"])
     except (OSError, ValueError, TypeError, RecursionError):
         return False
-    expected = {job["class_id"]: job["split"] for job in _class_jobs(config)}
+    expected = {job["class_id"]: job["split"] for job in class_jobs(config)}
     each = Counter(zip(table["class_id"], table["split"]))
     counts = dict.fromkeys(expected.items(), config.images_per_class)
     return present and facts == _facts(config) and dict(each) == counts
@@ -86,7 +92,7 @@ def _facts(config: SyntheticConfig) -> dict[str, Any]:
     return {"version": GENERATOR_VERSION, "config": asdict(config)}
 
 
-def _class_jobs(config: SyntheticConfig) -> Iterator[dict[str, Any]]:
+def class_jobs(config: SyntheticConfig) -> Iterator[dict[str, Any]]:
     """One job per class, numbered through all splits."""
     rng = np.random.default_rng([config.seed, 1])
     class_id = 0
@@ -102,23 +108,37 @@ def _class_jobs(config: SyntheticConfig) -> Iterator[dict[str, Any]]:
             }
 
 
+def draw_class(job: dict[str, Any]) -> Iterator[np.ndarray]:
+    """The images of one of `class_jobs`, uint8 (S, S, 3), the same whatever was drawn before."""
+    config: SyntheticConfig = job["config"]
+    values = values_of(job["combination"])
+    rng = np.random.default_rng([config.seed, 2, job["class_id"]])
+    light = np.random.default_rng([config.seed, 6, job["class_id"]])
+    for _ in range(config.images_per_class):
+        tied = job["split"] == "train" and rng.random() < config.habitat
+        scene = Scene(
+            config.image_size,
+            config.clutter,
+            job["habitat"] if tied else None,
+            config.haze,
+            random_cast(config.tint, light) if config.tint > 0 else None,
+            config.shift,
+        )
+        yield draw_bird(values, rng, scene)
+
+
 def _write_class(job: dict[str, Any], folder: str) -> list[dict[str, Any]]:
     """Draw one class's images, write them, return their annotation rows."""
-    config: SyntheticConfig = job["config"]
     values = values_of(job["combination"])
     class_id: int = job["class_id"]
     name = f"{class_id:03d}." + "_".join(values.values())
     target = Path(folder) / "images" / name
     target.mkdir(parents=True)
-    rng = np.random.default_rng([config.seed, 2, class_id])
     rows = []
-    for i in range(config.images_per_class):
-        tied = job["split"] == "train" and rng.random() < config.habitat
-        background = job["habitat"] if tied else None
-        scene = Scene(config.image_size, config.clutter, background, config.haze)
+    for i, pixels in enumerate(draw_class(job)):
         image_id = f"{class_id:03d}-{i:03d}"
         path = target / f"{image_id}.png"
-        Image.fromarray(draw_bird(values, rng, scene)).save(path)
+        Image.fromarray(pixels).save(path)
         rows.append(
             {
                 "image_id": image_id,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
+from saga.data.synthetic.colors import fixed_shift
+
 Color = tuple[int, int, int]
 Point = tuple[float, float]
 
@@ -65,6 +67,10 @@ class Scene:
     """Colour of the habitat; None draws one at random."""
     haze: float = 0.0
     """Most of the contrast that haze may take."""
+    cast: tuple[float, float, float] | None = None
+    """Factors of the three channels, a colour cast of the light."""
+    shift: float = 0.0
+    """Strength of `saga.data.synthetic.colors.fixed_shift`, over all else."""
 
 
 def ellipse(
@@ -230,15 +236,19 @@ def _draw_occluders(
 
 
 def _photograph(pixels: np.ndarray, rng: np.random.Generator, scene: Scene) -> np.ndarray:
-    """Contrast, exposure, white balance and noise of the camera; then haze."""
+    """Contrast, exposure, white balance and noise of the camera; then cast, haze, shift."""
     level = scene.clutter
     pixels = (pixels - 128) * rng.uniform(1 - 0.3 * level, 1 + 0.2 * level)
     pixels = pixels + 128 + rng.normal(0, 22 * level)
     pixels = pixels * (1 + rng.normal(0, 0.06 * level, 3))
     pixels = pixels + rng.normal(0, 3 + 11 * level * rng.random(), pixels.shape)
     pixels = np.clip(pixels, 0, 255)
+    if scene.cast is not None:
+        pixels = np.clip(pixels * np.asarray(scene.cast), 0, 255)
     if scene.haze > 0:
         clear = 1 - scene.haze * rng.random()
         veil = rng.uniform(110, 225) + rng.normal(0, 8, 3)
         pixels = clear * pixels + (1 - clear) * veil
+    if scene.shift > 0:
+        pixels = fixed_shift(np.clip(pixels, 0, 255), scene.shift)
     return np.clip(pixels, 0, 255).astype(np.uint8)
