@@ -27,7 +27,18 @@ def test_the_same_configuration_draws_the_same_bytes_whatever_the_workers(tmp_pa
     assert is_whole(TINY, tmp_path / "one")
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"haze": 0.0}, {"clutter": 1.0}, {"habitat": 0.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"haze": 0.0},
+        {"clutter": 1.0},
+        {"habitat": 0.0},
+        {"tint": 0.2},
+        {"shift": 0.5},
+        {"entangled": True},
+    ],
+)
 def test_another_configuration_draws_other_images(tmp_path, change):
     other = dataclasses.replace(TINY, **change)
     materialise(TINY, tmp_path / "one", 1)

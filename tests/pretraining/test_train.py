@@ -103,7 +103,9 @@ def test_the_generic_share_says_which_prompt_is_asked_and_answered(
     asked, answered = [], []
     prefix, forced = pretrainer.backbone.prefix, pretrainer.teacher_forced
     monkeypatch.setattr(
-        pretrainer.backbone, "prefix", lambda text, grid: (asked.append(text), prefix(text, grid))[1]
+        pretrainer.backbone,
+        "prefix",
+        lambda text, grid: (asked.append(text), prefix(text, grid))[1],
     )
 
     def keep_answers(*args):
@@ -152,20 +154,6 @@ def test_teacher_forced_logits_are_those_of_the_whole_model(pretrainer, pool):
         assert answer_PT[row, : len(answer)].tolist() == answer
         assert (answer_PT[row, len(answer) :] == tokenizer.pad_token_id).all()
         torch.testing.assert_close(logits_PTV[row, : len(answer)], expected, atol=2e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("share", "prompt", "other"), [(0.0, PROMPT, GENERIC_PROMPT), (1.0, GENERIC_PROMPT, PROMPT)]
-)
-def test_the_share_decides_which_prompt_is_asked(pool, share, prompt, other):
-    pretrainer = Pretrainer(replace(TINY, generic_share=share))
-    asked, written = [], pretrainer.backbone.prefix
-    pretrainer.backbone.prefix = lambda text, grid: asked.append(text) or written(text, grid)
-    rng = np.random.default_rng(0)
-    with torch.no_grad():
-        for _ in range(4):
-            pretrainer._losses(pool, rng)
-    assert set(asked) == {prompt} and other not in asked
 
 
 def test_the_loss_is_the_mean_over_answer_tokens_without_the_padding(pretrainer, pool, monkeypatch):
