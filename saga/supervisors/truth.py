@@ -26,7 +26,7 @@ def true_answer(prompt: Prompt, first: Values, second: Values) -> str:
         UserInputError: for a prompt whose answer holds more than descriptions, differences and verdict.
     """
     described = [{name: values[name] for name in prompt.attributes} for values in (first, second)]
-    different = [name for name in prompt.attributes if first[name] != second[name]]
+    different = [name for name in prompt.attributes or first if first[name] != second[name]]
     known: dict[str, Any] = dict(zip(prompt.item_keys, described)) | {
         DIFFERENCES: different,
         prompt.verdict_key: "no" if different else "yes",

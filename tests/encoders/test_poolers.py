@@ -145,3 +145,66 @@ def test_log_weights_stay_finite_where_a_weight_underflows():
 def test_a_width_below_two_is_refused(embedding_dim):
     with pytest.raises(ValueError, match=f"at least 2, got {embedding_dim}"):
         PoolerConfig(embedding_dim=embedding_dim)
+
+
+# The attribute pooler -----------------------------------------------------------------------------
+
+NAMES = ("bill", "wing", "tail")
+
+
+def naive_attribute(pooler, X_ND):
+    """Each query by itself as an attention pooler of one query, then put together."""
+    parts = []
+    for q, W_o in zip(pooler.query_QD, pooler.output_QED):
+        scores = torch.stack([q @ pooler.key_DD @ x for x in X_ND]) / math.sqrt(D)
+        part = W_o @ sum(b * x for b, x in zip(scores.softmax(0), X_ND))
+        parts.append(part / part.norm())
+    whole = sum(parts) if pooler.config.combine == "sum" else torch.cat(parts)
+    return whole / whole.norm()
+
+
+@pytest.mark.parametrize("combine, embedding_dim", [("concatenate", 12), ("sum", 8), ("sum", 5)])
+def test_the_attribute_pooler_is_its_formula(combine, embedding_dim):
+    pooler = trained("attribute", embedding_dim, queries=NAMES, combine=combine)
+    X = tokens()
+    pooled = pooler(X)
+    assert pooled.embedding_BE.shape == (B, embedding_dim)
+    assert pooled.log_weights_BQN.shape == (B, 3, N)
+    torch.testing.assert_close(pooled.log_weights_BQN.exp().sum(-1), torch.ones(B, 3))
+    for i in range(B):
+        torch.testing.assert_close(
+            pooled.embedding_BE[i], naive_attribute(pooler, X[i]), atol=1e-5, rtol=1e-4
+        )
+
+
+def test_attribute_queries_start_near_even_and_apart():
+    weights = build_pooler(PoolerConfig("attribute", queries=NAMES), D)(
+        torch.nn.functional.layer_norm(tokens(), (D,))
+    ).log_weights_BQN.exp()
+    assert weights.max() < 2 / N and weights.min() > 0.5 / N
+    assert (weights[:, 0] - weights[:, 1]).abs().max() > 1e-3
+
+
+def test_without_a_width_the_attribute_pooler_takes_the_largest_multiple_of_its_queries():
+    assert build_pooler(PoolerConfig("attribute", queries=NAMES), D).embedding_dim == 6
+    assert (
+        build_pooler(PoolerConfig("attribute", queries=NAMES, combine="sum"), D).embedding_dim == D
+    )
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"embedding_dim": 7}, "multiple of the 3 queries .* nearest: 6"),
+        ({"queries": ("bill", "bill")}, "each name must be given once"),
+        ({"kind": "attention"}, "queries belong to the attribute pooler"),
+    ],
+)
+def test_queries_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PoolerConfig(**({"kind": "attribute", "queries": NAMES} | settings))
+
+
+def test_an_attribute_pooler_without_names_cannot_be_built():
+    with pytest.raises(ValueError, match="needs the names of its queries"):
+        build_pooler(PoolerConfig("attribute"), D)

@@ -19,7 +19,7 @@ from saga.files import write_bytes
 CLASSES, IMAGES = 2, 2
 TILE, GAP, SIDES_GAP = 72, 4, 20
 LEFT, TOP = 116, 46
-COLORS = 96
+COLORS = 224
 """Of the palette that keeps the file small."""
 
 
