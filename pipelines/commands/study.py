@@ -75,33 +75,96 @@ def resume_hint(config: Path, settings: list[str], quick: bool, tune: bool) -> s
 
 
 def _all(study: StudyConfig, tuned: Tuned | None, config: Path, command: str) -> Answer:
-    from pipelines.environment import environment
-    from saga.files import write_json, write_text
-    from saga.reports.study import study_report
     from saga.studies.cells import study_cells
-    from saga.studies.summary import study_id, summarise
     from saga.studies.table import table
 
     cells = study_cells(study, tuned, str(config))
+    _check_combinations(cells, config)
     runner = _runner(study)
+
+    def write(failures: list[Any]) -> dict[str, Any]:
+        return _write(study, tuned, cells, runner.store, failures, command)
+
+    def after(cell: Any) -> None:
+        """A summary after each whole seed: a study that is broken off has one."""
+        if all(runner.store.has(other) for other in cells if other.seed == cell.seed):
+            write([])
+
+    runner.after = after
     with shown():
         failures = runner.run(cells)
-    summary = summarise(study, tuned, cells, runner.store, failures, environment())
-    summary["command"] = command
-    summary["cell_command"] = f"{command} --cell {cells[0].name}"
-    folder = STUDIES / study_id(study, tuned)
-    files = [folder / "summary.json", folder / "report.html"]
-    summary["files"] = [str(path) for path in files]
-    write_text(files[1], study_report(summary))
-    write_json(files[0], summary)
-    text = "\n".join([table(summary), "", *map(str, files), f"One cell alone: {summary['cell_command']}"])
+    summary = write(failures)
+    alone = f"One cell alone: {summary['cell_command']}"
+    text = "\n".join([table(summary), "", *summary["files"], alone])
     return _failed(failures, summary, text) if failures else Answer(summary, text)
+
+
+def _check_combinations(cells: list[Any], config: Path) -> None:
+    """Refuse arms whose settings are impossible together, as `saga run` does.
+
+    Raises:
+        UserInputError: with every problem of every arm.
+    """
+    from pipelines.combinations import check_combinations
+    from pipelines.configuration import RunConfig
+
+    trained = {(c.regime, c.arm): c.config for c in cells if c.config.of == "train"}
+    found: dict[str, None] = {}
+    for (regime, arm), cell in trained.items():
+        run = RunConfig(
+            name=arm,
+            model=arm,
+            training=cell.training,
+            baseline=cell.training,
+            baseline_encoder=cell.encoder,
+            dataset=cell.dataset,
+            supervisor=cell.supervisor,
+            encoder=cell.encoder,
+            mining=cell.mining,
+            evaluation=cell.evaluation,
+        )
+        problems = Problems(f"{config}, arm {arm} in {regime}", RunConfig)
+        check_combinations(run, problems)
+        try:
+            problems.raise_all()
+        except UserInputError as error:
+            found |= dict.fromkeys(str(error).splitlines())
+    if found:
+        raise UserInputError("\n".join(found))
+
+
+def _write(
+    study: StudyConfig,
+    tuned: Tuned | None,
+    cells: list[Any],
+    store: Any,
+    failures: list[Any],
+    command: str,
+) -> dict[str, Any]:
+    """Write report.html and summary.json of the cells that are whole; returns the summary."""
+    from pipelines.environment import environment
+    from saga.files import write_json, write_text
+    from saga.reports.study import study_report
+    from saga.studies.summary import study_id, summarise
+
+    summary = summarise(study, tuned, cells, store, failures, environment())
+    folder = STUDIES / study_id(study, tuned)
+    report, facts = folder / "report.html", folder / "summary.json"
+    summary |= {
+        "command": command,
+        "cell_command": f"{command} --cell {cells[0].name}",
+        "files": [str(facts), str(report)],
+    }
+    write_text(report, study_report(summary))
+    write_json(facts, summary)
+    return summary
 
 
 def _one(study: StudyConfig, tuned: Tuned | None, name: str, config: Path) -> Answer:
     from saga.studies.cells import named, study_cells
 
     cell = named(study_cells(study, tuned, str(config)), name)
+    _check_combinations([cell], config)
     runner = _runner(study)
     before = runner.store.facts(cell) if runner.store.has(cell) else None
     with shown():
@@ -132,6 +195,7 @@ def _tune(study: StudyConfig, config: Path) -> Answer:
         )
     path = _tuned_path(study.tuned, config)
     tried = trials(study, str(config))
+    _check_combinations([cell for trial in tried for cell in trial.cells], config)
     runner = _runner(study)
     with shown():
         failures = runner.run([cell for trial in tried for cell in trial.cells])
@@ -199,7 +263,9 @@ def _tuned_path(given: str, config: Path) -> Path:
 
 def _failed(failures: list[Any], facts: dict[str, Any], text: str) -> Answer:
     """Exit 2 where every cell refused its input, else 1; each with its log."""
-    lines = [f"{failure.cell.name} failed ({failure.reason}): {failure.log}" for failure in failures]
+    lines = [
+        f"{failure.cell.name} failed ({failure.reason}): {failure.log}" for failure in failures
+    ]
     code = INPUT if all(failure.code == INPUT for failure in failures) else OURS
     logs = [{"cell": failure.cell.name, "log": str(failure.log)} for failure in failures]
     message = "\n".join(

@@ -86,12 +86,16 @@ class Cell:
         if self.config.of != "train":
             return 10.0
         weights = self.config.training.weights
-        each = 1.0 + 3.5 * (weights.grpo > 0) + 1.0 * (weights.kl > 0) + 1.0 * (weights.oracle > 0)
+        each = 1.0 + 2.0 * weights.judged + 1.5 * (weights.grpo > 0) + 0.5 * (weights.kl > 0)
+        each += 1.5 * (weights.oracle > 0)
         return 20.0 + each * (self.config.training.steps or 100)
 
 
 def study_cells(study: StudyConfig, tuned: Tuned | None, source: str = "study") -> list[Cell]:
-    """All cells of a study, seed by seed within each regime.
+    """All cells of a study, in the order in which they are made.
+
+    Seed by seed, so that a study that is broken off has whole seeds; of a seed the longest first, so
+    that no long one is left to run alone at the end.
 
     Args:
         study: the study.
@@ -103,8 +107,8 @@ def study_cells(study: StudyConfig, tuned: Tuned | None, source: str = "study") 
     """
     problems: dict[str, None] = {}
     cells = []
-    for regime, arms in study.plan.items():
-        for seed in range(study.seeds):
+    for seed in range(study.seeds):
+        for regime, arms in study.plan.items():
             for arm in arms:
                 chosen = (tuned and tuned.of(study, regime, arm)) or {}
                 seeds = seed_settings(study.data.seed, seed)
@@ -116,7 +120,7 @@ def study_cells(study: StudyConfig, tuned: Tuned | None, source: str = "study") 
                 cells.append(Cell(regime, arm, seed, config))
     if problems:
         raise UserInputError("\n".join(problems))
-    return cells
+    return sorted(cells, key=lambda cell: (cell.seed, -cell.cost))
 
 
 def seed_settings(data_seed: int, seed: int) -> dict[str, Any]:
@@ -187,12 +191,10 @@ def regime_settings(study: StudyConfig, regime: str) -> dict[str, Any]:
 
 
 def generator_regimes() -> dict[str, dict[str, Any]]:
-    """The synthetic set's named regimes."""
-    try:
-        from saga.data.synthetic.regimes import REGIMES
-    except ImportError:
-        return {}
-    return REGIMES
+    """The synthetic set's named regimes, as changes of its settings."""
+    from saga.data.synthetic.regimes import REGIMES
+
+    return {name: dict(regime.changes) for name, regime in REGIMES.items()}
 
 
 def named(cells: Iterable[Cell], name: str) -> Cell:

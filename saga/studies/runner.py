@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,8 +20,12 @@ from saga.studies.store import JOB, PROGRESS, CellStore
 Report = Callable[[int, int, str], None]
 """report(done, total, note) with done and total in hundredths of the whole work"""
 ONE_THREAD = {
-    name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-} | {"TOKENIZERS_PARALLELISM": "false"}
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+PROGRAM = (sys.executable, "-m", "saga.studies.cell")
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0
 """How long an interrupted cell may take to stop before it is killed."""
@@ -46,10 +51,8 @@ class _Running:
 
     def stop(self, number: int) -> None:
         """Signal the process and all that it started."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            pass
 
 
 @dataclass
@@ -63,6 +66,10 @@ class Runner:
     """Commit and state of the code, recorded in each cell."""
     jobs: int = 2
     report: Report = lambda done, total, note: None
+    after: Callable[[Cell], None] = lambda cell: None
+    """Called with every cell that was made, once it is whole."""
+    program: tuple[str, ...] = PROGRAM
+    """Makes one cell; called with the file of its job."""
     _running: list[_Running] = field(default_factory=list)
 
     def run(self, cells: Iterable[Cell], again: bool = False) -> list[Failure]:
@@ -105,7 +112,7 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         stream = open(log, "wb")  # noqa: SIM115 - open for as long as the process runs
         process = subprocess.Popen(
-            [sys.executable, "-m", "saga.studies.cell", str(work / JOB)],
+            [*self.program, str(work / JOB)],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
@@ -127,9 +134,10 @@ class Runner:
             cell = running.cell
             if code == 0 and self.store.has(cell):
                 self.store.discard_work(cell)
+                self.after(cell)
             else:
                 log = self.store.log(cell)
-                failures.append(Failure(cell, code, log, _last_line(log)))
+                failures.append(Failure(cell, code, log, _reason(log, code)))
         return failures
 
     def _stop_all(self) -> None:
@@ -159,7 +167,9 @@ class Runner:
         notes = [f"{ended} of {len(total)} cells"]
         notes += [f"{reused} reused"] if reused else []
         notes += [f"{len(failures)} failed"] if failures else []
-        self.report(round(100 * (1 - left / work)) if work else 100, 100, "; ".join([*notes, *at]))
+        # Never all of it before the last process has ended.
+        done = min(round(100 * (1 - left / work)), 99) if self._running or waiting else 100
+        self.report(done, 100, "; ".join([*notes, *at]))
 
     def _progress(self, cell: Cell) -> tuple[str, float, str]:
         """What a cell is doing, the share that is done, and its count."""
@@ -171,9 +181,11 @@ class Runner:
         return what, share, f"{done}/{total}"
 
 
-def _last_line(log: Path) -> str:
+def _reason(log: Path, code: int) -> str:
+    """The log's last line; where there is none, how the process ended."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
-    return lines[-1][:300] if lines else "it said nothing"
+    how = f"signal {-code}" if code < 0 else f"exit code {code}"
+    return lines[-1][:300] if lines else f"{how}, without a word"

@@ -1,8 +1,8 @@
 """Where cells are kept: a folder each, named by what decides its figures, shared by all studies.
 
-    <root>/<cell>/            cell.json, report/, history/, encoder/
-    <root>/logs/<cell>.log    what its process said
-    <root>/work/<cell>/       checkpoints and progress, until it is whole
+<root>/<cell>/            cell.json, report/, history/, encoder/
+<root>/logs/<cell>.log    what its process said
+<root>/work/<cell>/       checkpoints and progress, until it is whole
 """
 
 import json

@@ -45,7 +45,9 @@ def summarise(
     whole = [cell for cell in cells if store.has(cell)]
     facts = {cell.name: store.facts(cell) for cell in whole}
     regimes = {
-        regime: _regime(study, tuned, regime, [c for c in whole if c.regime == regime], facts, store)
+        regime: _regime(
+            study, tuned, regime, [c for c in whole if c.regime == regime], facts, store
+        )
         for regime in study.plan
     }
     targets = [
@@ -53,10 +55,15 @@ def summarise(
         for target in study.targets
     ]
     codes = sorted({found["code"] for found in facts.values()})
+    done = [s for s in range(study.seeds) if all(c in whole for c in cells if c.seed == s)]
     return {
         "study_id": study_id(study, tuned),
         "name": study.name,
+        "state": "complete" if len(whole) == len(cells) else "incomplete",
         "complete": len(whole) == len(cells),
+        "cells": len(cells),
+        "cells_done": len(whole),
+        "seeds_done": done,
         "verdict": verdict(targets),
         "targets": targets,
         "regimes": regimes,
@@ -151,9 +158,19 @@ def _arm(
         "training_per_seed": training | {"stopped_early": stopped},
         "train_seconds": _mean(values("training", "seconds")),
         "seconds": [by_seed[seed]["seconds"] if seed in by_seed else None for seed in seeds],
+        "rates": _rates(cells[0]) if cells and trained else None,
         "settings": tuned.of(study, regime, arm) if tuned and trained else None,
         "settings_tried": tuned.count(study, regime, arm) if tuned and trained else None,
         "settings_from": _source(study, regime, arm) if tuned and trained else None,
+    }
+
+
+def _rates(cell: Cell) -> dict[str, float | None]:
+    """Learning rates of an arm; None for the encoder's where it is frozen."""
+    optimizer, frozen = cell.config.training.optimizer, cell.config.encoder.tuning == "frozen"
+    return {
+        "encoder_lr": None if frozen else optimizer.encoder_lr,
+        "pooler_lr": optimizer.pooler_lr,
     }
 
 

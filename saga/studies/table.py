@@ -34,7 +34,8 @@ def _regime(name: str, regime: dict[str, Any], seeds: int) -> Iterator[str]:
     )
     for arm, found in regime["arms"].items():
         figures = "".join(
-            _percent(found[metric], 7) for metric in ("recall_at_1", "recall_at_4", "map_at_r", "nmi")
+            _percent(found[metric], 7)
+            for metric in ("recall_at_1", "recall_at_4", "map_at_r", "nmi")
         )
         steps, seconds = found["training"]["steps"], found["train_seconds"]
         made = f"{_whole(steps, 7)}{_whole(seconds, 9)}"

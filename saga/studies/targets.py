@@ -29,7 +29,10 @@ def judged(target: Target, difference: Difference | None, seeds: int) -> dict[st
         return asdict(target) | {"met": None, "words": words}
     met = _met(target, difference)
     found = f"found {told(difference)}"
-    return asdict(target) | {"met": met, "words": f"{asked}: {'met' if met else 'NOT met'}, {found}"}
+    return asdict(target) | {
+        "met": met,
+        "words": f"{asked}: {'met' if met else 'NOT met'}, {found}",
+    }
 
 
 def verdict(outcomes: list[dict[str, Any]]) -> str:
@@ -51,7 +54,9 @@ def verdict(outcomes: list[dict[str, Any]]) -> str:
 
 def told(difference: Difference) -> str:
     """A difference in points with both intervals."""
-    text = f"{_points(difference['mean'])} (classes {_interval(difference['low'], difference['high'])}"
+    text = (
+        f"{_points(difference['mean'])} (classes {_interval(difference['low'], difference['high'])}"
+    )
     if difference["seed_low"] is not None:
         text += f"; seeds {_interval(difference['seed_low'], difference['seed_high'])}"
     return f"{text})"

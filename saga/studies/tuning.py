@@ -61,7 +61,9 @@ def searches(study: StudyConfig) -> list[tuple[str, str]]:
     return list(dict.fromkeys(wanted))
 
 
-def choose(study: StudyConfig, tried: list[Trial], store: CellStore) -> tuple[Tuned, dict[str, Any]]:
+def choose(
+    study: StudyConfig, tried: list[Trial], store: CellStore
+) -> tuple[Tuned, dict[str, Any]]:
     """The best setting of each search, and the log of all.
 
     Args:
@@ -164,6 +166,6 @@ def _entry(trial: Trial, metric: str, store: CellStore) -> dict[str, Any]:
 def _edges(study: StudyConfig, setting: dict[str, float]) -> list[str]:
     """Settings whose best value is the first or last that was tried: better may lie beyond."""
     space = study.tuning.space
-    return [n for n, v in setting.items() if len(space[n]) > 1 and v in (min(space[n]), max(space[n]))]
-
-
+    return [
+        n for n, v in setting.items() if len(space[n]) > 1 and v in (min(space[n]), max(space[n]))
+    ]

@@ -17,7 +17,11 @@ from saga.gates.policy import GatePolicy
 from saga.supervisors.pretraining.configuration import PretrainingConfig
 from saga.supervisors.prompts import load_prompt
 
-RUNS = sorted(p for p in CONFIGS.rglob("*.yaml") if "training" in yaml.safe_load(p.read_text()))
+RUNS = sorted(
+    path
+    for path in CONFIGS.rglob("*.yaml")
+    if path.parent.name != "studies" and "training" in yaml.safe_load(path.read_text())
+)
 
 
 @pytest.fixture

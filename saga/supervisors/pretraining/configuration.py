@@ -1,7 +1,9 @@
 """Settings of the tiny supervisor's pretraining."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from saga.data.configuration import DatasetConfig
 from saga.settings.checks import check_seed
 
 
@@ -16,7 +18,7 @@ class Stage:
     learning_rate: float
     """Peak rate; 100 steps of warm-up, then cosine down to 3 %."""
     groups: int
-    """Groups of four related images that are rendered for this stage."""
+    """Groups of four related images that are drawn, or cut out of photos, for this stage."""
     probe_weight: float
     """Weight of the auxiliary attribute probe at the start of the stage."""
     probe_decays: bool = False
@@ -38,7 +40,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class PretrainingConfig:
-    """Supervised pretraining on birds of the combinations that no test class uses."""
+    """Supervised pretraining on birds of the combinations that no test class uses, or on photos."""
 
     seed: int = 0
     """Seed of weights, pool and order."""
@@ -56,6 +58,14 @@ class PretrainingConfig:
     generic_share: float = 0.25
     """Share of the steps that ask the generic prompt, which names no attribute and has the pair's
     differences and the verdict for its answer."""
+    dataset: DatasetConfig | None = None
+    """CUB-200-2011 with its class attributes, to learn from the photos of its training classes;
+    None draws birds."""
+    held_out_photos: int = 2
+    """Photos of each training class that are only measured."""
+    start: Literal["random", "embedded"] = "random"
+    """Weights at the start; "embedded" takes those of the supervisor that ships, but for its words
+    and their embeddings."""
     weight_decay: float = 0.03
     """Decoupled weight decay of AdamW (betas 0.9, 0.98)."""
     workers: int = 2
@@ -75,6 +85,13 @@ class PretrainingConfig:
         for name in ("clutter", "generic_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+        if self.dataset is not None and self.dataset.layout != "cub200":
+            raise ValueError(
+                "dataset.layout must be cub200, whose classes have attributes, "
+                f"got {self.dataset.layout!r}"
+            )
+        if self.held_out_photos < 1:
+            raise ValueError(f"held_out_photos must be at least 1, got {self.held_out_photos}")
         if not self.weight_decay >= 0:
             raise ValueError(f"weight_decay must be at least 0, got {self.weight_decay}")
         check_seed(self.seed)

@@ -1,6 +1,7 @@
 """Pictures to pretrain on: groups of four related birds, never of a test or validation class."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -8,6 +9,7 @@ from joblib import Parallel, delayed
 from saga.data.synthetic.attributes import Combination, draw, mutate
 from saga.data.synthetic.attributes import values_of as values_of
 from saga.data.synthetic.drawing import Scene, draw_bird
+from saga.supervisors.pretraining.vocabulary import DRAWN_BIRDS, Vocabulary
 
 GROUP = 4
 GROUPS_PER_JOB = 50
@@ -17,8 +19,8 @@ GROUPS_PER_JOB = 50
 class Pool:
     """Images (n, S, S, 3) uint8 and their combinations; four in a row form a group.
 
-    In a group the first two birds are of one class, the third differs from it in one attribute, the
-    fourth in one to three.
+    In a group of drawn birds the first two are of one class, the third differs from it in one
+    attribute, the fourth in one to three. Of photos the last two are of one class as well.
     """
 
     images: np.ndarray
@@ -28,6 +30,36 @@ class Pool:
     def groups(self) -> int:
         """Number of groups."""
         return len(self.combinations) // GROUP
+
+
+class Source(Protocol):
+    """Where a pretraining's pictures come from."""
+
+    vocabulary: Vocabulary
+    """What can be said of them."""
+
+    def pool(self, groups: int, image_size: int, seed: list[int], held_out: bool) -> Pool:
+        """Some groups, to learn from or only to be measured on."""
+
+    def unseen(self, groups: int, image_size: int, seed: list[int]) -> Pool | None:
+        """Groups of classes that are never learned from, where the source has such."""
+
+
+@dataclass(frozen=True)
+class DrawnBirds:
+    """The synthetic birds; held out ones are drawn apart, of the same combinations."""
+
+    clutter: float
+    workers: int
+    vocabulary: Vocabulary = DRAWN_BIRDS
+
+    def pool(self, groups: int, image_size: int, seed: list[int], held_out: bool) -> Pool:
+        """Freshly drawn: the seed tells what is held out from the rest."""
+        return render_pool(groups, image_size, self.clutter, seed, self.workers)
+
+    def unseen(self, groups: int, image_size: int, seed: list[int]) -> Pool | None:
+        """None: what the supervisor may never describe is not drawn, not even to measure."""
+        return None
 
 
 def render_pool(
