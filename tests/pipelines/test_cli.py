@@ -30,7 +30,7 @@ HEAVY = (
     "pyarrow",
     "PIL",
 )
-COMMANDS = ("run", "validate", "evaluate", "embed", "search", "export", "build-supervisor")
+COMMANDS = ("run", "validate", "evaluate", "embed", "search", "export", "build-supervisor", "study")
 
 
 def exit_code(*arguments: str) -> int:

@@ -6,7 +6,7 @@ from saga.reports.study import study_report
 from saga.studies.cells import study_cells
 from saga.studies.store import CellStore
 from saga.studies.summary import summarise
-from tests.studies.made import fill, study
+from tests.studies.filled import fill, study
 
 RIGHT = {"pretrained": 0.05, "dml": 0.1, "saga": 0.5, "kl_only": 0.3}
 
@@ -60,6 +60,9 @@ def test_what_is_not_complete_says_so_and_missing_seeds_are_dashes(summary):
     lost = {name: [None, values[1]] for name, values in arms["saga"]["per_seed_metrics"].items()}
     saga = arms["saga"] | {"per_seed": lost["recall_at_1"], "per_seed_metrics": lost}
     regime = {"arms": arms | {"saga": saga}, "differences": {}}
-    page = study_report(summary | {"complete": False, "regimes": {"small": regime}})
-    assert 'class="banner FAILED"' in page and "Cells are missing" in page
+    partly = {"complete": False, "cells_done": 7, "cells": 8, "regimes": {"small": regime}}
+    page = study_report(summary | partly)
+    assert 'class="banner UNJUDGED"' in page and "7 of 8 cells are there." in page
+    failed = [{"cell": "small/saga/0", "exit_code": 1, "log": "a.log", "reason": "broke"}]
+    assert 'class="banner FAILED"' in study_report(summary | partly | {"failed": failed})
     assert f"– {100 * lost['recall_at_1'][1]:.1f}" in page

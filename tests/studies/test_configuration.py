@@ -7,7 +7,7 @@ from saga.studies.cells import seed_settings, study_cells
 from saga.studies.configuration import SEEDS_PER_DATA_SEED
 from saga.studies.reading import read_study
 from saga.studies.tuned import Tuned, check_tuned, load_tuned
-from tests.studies.made import study
+from tests.studies.filled import study
 
 DATA = "dataset.synthetic.seed"
 
@@ -77,7 +77,7 @@ def test_chosen_settings_survive_the_file_and_are_refused_for_the_data_they_were
     tmp_path,
 ):
     setting = {"training.optimizer.encoder_lr": 2e-5}
-    arms = {arm: setting for arm in ("dml", "saga", "kl_only")}
+    arms = dict.fromkeys(("dml", "saga", "kl_only"), setting)
     tuned = Tuned(2, 1, 2, "recall_at_1", {"small": arms}, {"small": dict.fromkeys(arms, 4)})
     path = tmp_path / "tuned.yaml"
     tuned.save(path)

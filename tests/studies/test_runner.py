@@ -5,7 +5,7 @@ import pytest
 from saga.studies.cells import study_cells
 from saga.studies.runner import Runner
 from saga.studies.store import JOB, CellStore
-from tests.studies.made import stub, study
+from tests.studies.filled import stub, study
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from saga.studies.cells import study_cells
 from saga.studies.store import CellStore
 from saga.studies.summary import differences_of, study_id, summarise
 from saga.studies.table import table
-from tests.studies.made import fill, study
+from tests.studies.filled import fill, study
 
 RIGHT = {"pretrained": 0.05, "dml": 0.1, "saga": 0.5, "kl_only": 0.3}
 

@@ -9,7 +9,7 @@ from saga.studies.cells import study_cells
 from saga.studies.store import CellStore
 from saga.studies.tuned import Tuned
 from saga.studies.tuning import choose, joined, searches, trials
-from tests.studies.made import fill, study
+from tests.studies.filled import fill, study
 
 
 def test_every_arm_is_tried_at_the_same_settings_and_a_frozen_one_at_those_that_differ_for_it():
@@ -29,7 +29,7 @@ def test_the_tuner_works_on_validation_classes_of_data_that_no_study_draws():
     judged = study_cells(ours, None)
     assert {cell.config.split for cell in judged} == {"test"}
     assert not drawn & {cell.config.dataset.synthetic.seed for cell in judged}
-    assert {cell.config.training.steps for cell in tuning} == {2}
+    assert {cell.config.training.steps for cell in tuning} == {ours.tuning.steps}
 
 
 def test_no_test_image_is_opened_by_a_cell_of_the_tuner(tmp_path, monkeypatch):

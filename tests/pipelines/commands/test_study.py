@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from saga.studies.runner import Runner
-from tests.studies.made import RAW
+from tests.studies.made import STUDY
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def config(tmp_path, monkeypatch) -> Path:
     """One cell that needs no training, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SAGA_HOME", str(tmp_path / "home"))
-    raw = RAW | {"seeds": 1, "plan": {"small": ["pretrained"]}, "targets": []}
+    raw = STUDY | {"seeds": 1, "plan": {"small": ["pretrained"]}, "targets": []}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(raw, sort_keys=False))
     return tmp_path / "tiny.yaml"
 

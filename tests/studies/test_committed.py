@@ -1,0 +1,41 @@
+"""The studies that come with the project."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.commands.study import load_study
+from saga.studies.cells import study_cells
+
+STUDIES = Path(__file__).parents[2] / "configs" / "studies"
+
+
+def cells_of(name: str):
+    return study_cells(load_study(STUDIES / name, ["tuned=null", "seeds=1"]), None)
+
+
+@pytest.mark.parametrize("name", ["miniature.yaml", "full.yaml"])
+def test_the_arms_of_a_regime_have_the_same_data_pairs_and_steps(name):
+    trained = [cell for cell in cells_of(name) if cell.config.of == "train"]
+    for regime in {cell.regime for cell in trained}:
+        configs = [cell.config for cell in trained if cell.regime == regime]
+        for section in ("dataset", "mining", "evaluation"):
+            assert len({str(asdict(getattr(config, section))) for config in configs}) == 1
+        assert len({config.training.steps for config in configs}) == 1
+
+
+def test_the_arms_of_the_main_table_have_one_pooler_and_differ_by_their_weights():
+    trained = [cell.config for cell in cells_of("miniature.yaml") if cell.config.of == "train"]
+    assert {config.encoder.pooler for config in trained} == {trained[0].encoder.pooler}
+    assert trained[0].encoder.pooler.kind == "attribute"
+    weights = trained[0].training.weights
+    assert len({str(replace(config.training, weights=weights)) for config in trained}) == 1
+
+
+def test_the_full_study_reuses_the_cells_of_the_miniature():
+    small, full = (
+        {cell.name: cell.folder for cell in cells_of(name)}
+        for name in ("miniature.yaml", "full.yaml")
+    )
+    assert small.items() <= full.items()
