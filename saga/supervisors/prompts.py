@@ -61,8 +61,8 @@ class Prompt:
                     f"{name} must be lower-case letters and _, got {getattr(self, name)!r}"
                 )
         self._check_attributes()
-        self._check_groups()
         self._check_answer_keys()
+        self._check_groups()
         self._check_template()
 
     @property

@@ -9,9 +9,16 @@ from PIL import Image
 
 from saga.data.synthetic.attributes import ATTRIBUTES, COUNTS, split_of, values_of
 from saga.data.synthetic.configuration import SyntheticConfig
-from saga.data.synthetic.dataset import draw_classes, is_whole, materialise
+from saga.data.synthetic.dataset import (
+    GENERATOR_VERSION,
+    class_jobs,
+    draw_class,
+    draw_classes,
+    is_whole,
+    materialise,
+)
 from saga.data.synthetic.drawing import Scene, draw_bird
-from saga.files import file_digests
+from saga.files import file_digests, sha256_bytes
 
 TINY = SyntheticConfig(
     train_classes=2, validation_classes=1, test_classes=2, images_per_class=2, image_size=32
@@ -131,3 +138,13 @@ def test_progress_counts_images(tmp_path):
     told = []
     materialise(TINY, tmp_path / "set", 1, lambda *done: told.append(done))
     assert told == [(2, 10), (4, 10), (6, 10), (8, 10), (10, 10)]
+
+
+def test_the_default_still_draws_what_generator_version_1_drew():
+    """Whatever is cached or published under this version must stay what it is."""
+    config = SyntheticConfig(2, 1, 2, images_per_class=2, image_size=32)
+    pixels = b"".join(image.tobytes() for job in class_jobs(config) for image in draw_class(job))
+    assert GENERATOR_VERSION == 1
+    assert (
+        sha256_bytes(pixels) == "5c97dee6fe329499a5cd4e1b1888c829eb249af9c81edb5b0933d8299019296b"
+    )

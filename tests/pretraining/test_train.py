@@ -77,7 +77,7 @@ def test_held_out_birds_are_drawn_apart_from_those_of_the_pool(pretrainer, monke
     seeds = []
     rendered = render_pool
     monkeypatch.setattr(
-        "saga.supervisors.pretraining.train.render_pool",
+        "saga.supervisors.pretraining.pool.render_pool",
         lambda groups, size, clutter, seed, workers: (
             seeds.append(tuple(seed)) or rendered(groups, size, clutter, seed, workers)
         ),

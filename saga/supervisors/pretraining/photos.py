@@ -83,9 +83,7 @@ class BirdPhotos:
         return draw_groups(classes, groups, image_size, seed, augmented=False)
 
 
-def read_classes(
-    manifest: DatasetManifest, split: str, config: DatasetConfig
-) -> list[ClassPhotos]:
+def read_classes(manifest: DatasetManifest, split: str, config: DatasetConfig) -> list[ClassPhotos]:
     """Photos and attributes of the classes of one split."""
     rows = manifest.subset(split)
     values = class_values(Path(manifest.root), sorted({int(c) for c in rows["class_id"]}))

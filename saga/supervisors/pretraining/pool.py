@@ -35,8 +35,9 @@ class Pool:
 class Source(Protocol):
     """Where a pretraining's pictures come from."""
 
-    vocabulary: Vocabulary
-    """What can be said of them."""
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What can be said of them."""
 
     def pool(self, groups: int, image_size: int, seed: list[int], held_out: bool) -> Pool:
         """Some groups, to learn from or only to be measured on."""
@@ -106,3 +107,12 @@ def draw_pairs(groups: int, rng: np.random.Generator) -> tuple[np.ndarray, np.nd
             first.append(start + a)
             second.append(start + b)
     return np.array(first), np.array(second)
+
+
+def commonest(pool: Pool, vocabulary: Vocabulary) -> dict[str, float]:
+    """Share of the commonest value of each attribute: what always saying it would be right in."""
+    values = np.array(pool.combinations)
+    return {
+        name: float(np.bincount(values[:, i]).max() / len(values))
+        for i, name in enumerate(vocabulary.attributes)
+    }

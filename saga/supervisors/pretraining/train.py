@@ -1,10 +1,12 @@
 """Supervised pretraining of the tiny supervisor: describe two birds, then say whether they match.
 
 Teacher-forced cross-entropy on true answers, plus a probe that reads the attributes off the vision
-tokens and helps the tower at the start (it is thrown away). The pool never shows a combination that
-a test or validation class may have, never shows haze, and its backgrounds are free of the class.
+tokens and helps the tower at the start (it is thrown away). The birds are drawn or photographed.
+Drawn ones never have a combination that a test or validation class may have, never haze, and
+backgrounds that are free of the class; photos are of training classes alone.
 
     saga build-supervisor configs/supervisor.yaml
+    saga build-supervisor configs/supervisor-cub200.yaml --set dataset.root=data/CUB_200_2011
 """
 
 import math
@@ -16,27 +18,28 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from saga.data.synthetic.attributes import ATTRIBUTES, COUNTS, Combination, values_of
 from saga.encoders.tower import VisionTokens
 from saga.encoders.towers.qwen3_vl import Qwen3VLTower
 from saga.files import file_digests, replace_folder, write_json, write_text
 from saga.supervisors.backbone import Qwen3VLBackbone
+from saga.supervisors.checkpoint import EMBEDDED
 from saga.supervisors.pretraining.card import model_card
 from saga.supervisors.pretraining.configuration import PretrainingConfig, Stage
 from saga.supervisors.pretraining.model import build_model, preprocessor_config
-from saga.supervisors.pretraining.pool import GROUP, Pool, draw_pairs, render_pool
+from saga.supervisors.pretraining.pool import GROUP, DrawnBirds, Pool, Source, commonest, draw_pairs
 from saga.supervisors.pretraining.tokenizer import (
     answer_text,
     build_tokenizer,
     generic_answer_text,
 )
+from saga.supervisors.pretraining.vocabulary import DRAWN_BIRDS, Combination
 
-PROMPT = "compare the two birds :"
-GENERIC_PROMPT = "same birds or different ?"
-ITEM, VERDICT_KEY = "bird", "same_species"
+PROMPT, GENERIC_PROMPT = DRAWN_BIRDS.prompt, DRAWN_BIRDS.generic_prompt
+ITEM, VERDICT_KEY = DRAWN_BIRDS.item, DRAWN_BIRDS.verdict_key
 WARMUP_STEPS = 100
 Progress = Callable[[int, int, dict[str, float]], None]
 
@@ -44,11 +47,11 @@ Progress = Callable[[int, int, dict[str, float]], None]
 class AttributeProbe(nn.Module):
     """Reads each attribute off the vision tokens through one attention query."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, counts: tuple[int, ...]) -> None:
         super().__init__()
-        self.queries_AD = nn.Parameter(torch.randn(len(COUNTS), width) * 0.05)
+        self.queries_AD = nn.Parameter(torch.randn(len(counts), width) * 0.05)
         self.keys = nn.Linear(width, width)
-        self.heads = nn.ModuleList([nn.Linear(width, n) for n in COUNTS])
+        self.heads = nn.ModuleList([nn.Linear(width, n) for n in counts])
 
     def forward(self, tokens_BND: Tensor, combinations_BA: Tensor) -> Tensor:
         """Mean cross-entropy over attributes."""
@@ -61,18 +64,37 @@ class AttributeProbe(nn.Module):
         return torch.stack(losses).mean()
 
 
+def source_of(config: PretrainingConfig) -> Source:
+    """The birds that a configuration asks for.
+
+    Raises:
+        UserInputError: if the photos or their attributes are not what they must be.
+    """
+    if config.dataset is None:
+        return DrawnBirds(config.clutter, config.workers)
+    from saga.supervisors.pretraining.photos import BirdPhotos
+
+    return BirdPhotos(config.dataset, config.held_out_photos, config.seed)
+
+
 class Pretrainer:
     """Model, probe and batches of one pretraining."""
 
-    def __init__(self, config: PretrainingConfig) -> None:
+    def __init__(self, config: PretrainingConfig, source: Source | None = None) -> None:
         self.config = config
-        self.tokenizer = build_tokenizer((PROMPT, GENERIC_PROMPT), ITEM, VERDICT_KEY, ATTRIBUTES)
+        self.source = source if source is not None else source_of(config)
+        self.vocabulary = words = self.source.vocabulary
+        self.tokenizer = build_tokenizer(
+            (words.prompt, words.generic_prompt), words.item, words.verdict_key, words.attributes
+        )
         self.model = build_model(self.tokenizer, config.seed)
+        if config.start == "embedded":
+            take_embedded_weights(self.model)
         self.backbone = Qwen3VLBackbone(self.model, self.tokenizer)
         self.tower = Qwen3VLTower(self.model.model.visual)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.probe = AttributeProbe(self.tower.width)
+            self.probe = AttributeProbe(self.tower.width, words.counts)
         self.parameters = [*self.model.parameters(), *self.probe.parameters()]
 
     def run(self, progress: Progress | None = None) -> Pool:
@@ -81,12 +103,8 @@ class Pretrainer:
         total, done = sum(stage.steps for stage in self.config.stages), 0
         for number, stage in enumerate(self.config.stages):
             pools = [
-                render_pool(
-                    groups,
-                    stage.image_size,
-                    self.config.clutter,
-                    [self.config.seed, 3, number, part],
-                    self.config.workers,
+                self.source.pool(
+                    groups, stage.image_size, [self.config.seed, 3, number, part], part == 1
                 )
                 for part, groups in enumerate((stage.groups, self.config.held_out_groups))
             ]
@@ -159,7 +177,9 @@ class Pretrainer:
         pairs = [(combinations[i], combinations[j]) for i, j in zip(a, b)]
         answer_PT = self._answers(pairs, generic)
         side = int(tokens.tokens_BND.shape[1] ** 0.5)
-        prefix = self.backbone.prefix(GENERIC_PROMPT if generic else PROMPT, (side, side))
+        words = self.vocabulary
+        asked = words.generic_prompt if generic else words.prompt
+        prefix = self.backbone.prefix(asked, (side, side))
         embeds, visual = self.backbone.embed_pairs(prefix, tokens.index(a), tokens.index(b))
         P, T = answer_PT.shape
         embeds = torch.cat([embeds, self.backbone.embed(answer_PT)], 1)
@@ -171,13 +191,13 @@ class Pretrainer:
         return self.backbone.logits(hidden[:, len(prefix) - 1 : -1]), answer_PT
 
     def _answers(self, pairs: list[tuple[Combination, Combination]], generic: bool) -> Tensor:
-        rows = []
+        rows, words = [], self.vocabulary
         for first, second in pairs:
-            described = values_of(first), values_of(second)
+            described = words.values_of(first), words.values_of(second)
             if generic:
-                text = generic_answer_text(VERDICT_KEY, *described)
+                text = generic_answer_text(words.verdict_key, *described)
             else:
-                text = answer_text(ITEM, VERDICT_KEY, *described)
+                text = answer_text(words.item, words.verdict_key, *described)
             rows.append([*self.tokenizer(text)["input_ids"], self.tokenizer.eos_token_id])
         longest = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
@@ -187,8 +207,8 @@ class Pretrainer:
     def measure(self, pool: Pool, seed: int = 0) -> dict[str, float]:
         """Teacher-forced accuracy of each attribute and of the verdict, on held-out birds."""
         rng = np.random.default_rng([seed, 5])
-        right: dict[str, list[float]] = {name: [] for name in [*ATTRIBUTES, "verdict"]}
-        names = list(ATTRIBUTES)
+        names = list(self.vocabulary.attributes)
+        right: dict[str, list[float]] = {name: [] for name in [*names, "verdict"]}
         for start in range(0, pool.groups, 25):
             groups = range(start, min(start + 25, pool.groups))
             index = np.concatenate([np.arange(g * GROUP, g * GROUP + GROUP) for g in groups])
@@ -212,6 +232,16 @@ def _next(positions_RS: Tensor, T: int) -> Tensor:
     return torch.arange(start, start + T).expand(positions_RS.shape[0], -1)
 
 
+def take_embedded_weights(model: nn.Module) -> None:
+    """Copy the shipped supervisor's weights, but for the embeddings of words, which are others."""
+    own = model.state_dict()
+    shipped = load_file(EMBEDDED / "model.safetensors")
+    words = ("lm_head.weight", "model.language_model.embed_tokens.weight")
+    taken = {name: tensor for name, tensor in shipped.items() if name not in words}
+    assert taken.keys() == own.keys() - set(words), "of another architecture"
+    model.load_state_dict(own | taken)
+
+
 def build_supervisor(
     config: PretrainingConfig, output: Path, commit: str, progress: Progress | None = None
 ) -> dict[str, Any]:
@@ -226,14 +256,22 @@ def build_supervisor(
     started = time.time()
     pretrainer = Pretrainer(config)
     held_out = pretrainer.run(progress)
-    facts = {
+    facts: dict[str, Any] = {
         "accuracy": pretrainer.measure(held_out),
+        "commonest": commonest(held_out, pretrainer.vocabulary),
         "parameters": sum(p.numel() for p in pretrainer.model.parameters()),
         "config": asdict(config),
         "commit": commit,
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "minutes": round((time.time() - started) / 60, 1),
     }
+    last = config.stages[-1]
+    unseen = pretrainer.source.unseen(
+        config.held_out_groups, last.image_size, [config.seed, 3, len(config.stages)]
+    )
+    if unseen is not None:
+        facts["accuracy_unseen"] = pretrainer.measure(unseen)
+        facts["commonest_unseen"] = commonest(unseen, pretrainer.vocabulary)
     with replace_folder(output) as folder:
         pretrainer.model.save_pretrained(folder)
         pretrainer.tokenizer.save_pretrained(folder)
