@@ -94,7 +94,8 @@ def test_every_query_of_the_pooler_has_its_row_and_every_image_its_own_weights(
     for image in range(2):
         for query in range(3):
             weights[image, query].flat[(image + query) % 4] = 0.7
-    fake = SimpleNamespace(attention=lambda images: weights[: len(images)])
+    pooler = SimpleNamespace(config=SimpleNamespace(queries=("bill", "wing", "tail")))
+    fake = SimpleNamespace(attention=lambda images: weights[: len(images)], pooler=pooler)
     png = attention_overlays(cast(Any, fake), manifest, manifest.frame, LIMITS)
     assert png is not None
     page, tile = opened(png), TILE + 4 + 2 * LINE

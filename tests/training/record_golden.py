@@ -31,7 +31,7 @@ FIGURES = (
     "gradient/phi_kl",
     "embedding/spread",
     "rollout/reward",
-    "rollout/kept",
+    "rollout/contributing",
     "rollout/rounds",
     "rollout/length",
 )
