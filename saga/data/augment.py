@@ -3,6 +3,7 @@
 Shapes: B images, S side in pixels.
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -20,8 +21,6 @@ def augment(
         crop_scale: least share of the image's area that a random square crop keeps; 1 keeps all.
         jitter: most relative change of contrast, and of brightness in units of the normalised range.
     """
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     B = len(pixels_B3SS)
     draws_B5 = torch.from_numpy(rng.random((B, 5))).to(pixels_B3SS)

@@ -87,9 +87,7 @@ class AttentionPooler(Pooler):
     def __init__(self, config: PoolerConfig, width: int) -> None:
         super().__init__(config, width)
         self.query_QD = nn.Parameter(torch.zeros(1, width))
-        bound = 1 / math.sqrt(width)
-        keys = torch.empty(width, width).uniform_(-bound, bound, generator=self._generator())
-        self.key_DD = nn.Parameter(keys)
+        self.key_DD = nn.Parameter(first_keys(width, self._generator()))
         self.output_ED = nn.Parameter(projection(width, self.embedding_dim, self._generator()))
 
     def _pooled(self, tokens_BND: Tensor) -> Pooled:
@@ -119,9 +117,7 @@ class AttributePooler(AttentionPooler):
         part = self.embedding_dim if config.combine == "sum" else self.embedding_dim // Q
         # Alike at the start, queries would stay alike wherever the maps are not given.
         self.query_QD = nn.Parameter(QUERY_SPREAD * torch.randn(Q, width, generator=generator))
-        bound = 1 / math.sqrt(width)
-        keys = torch.empty(width, width).uniform_(-bound, bound, generator=generator)
-        self.key_DD = nn.Parameter(keys)
+        self.key_DD = nn.Parameter(first_keys(width, generator))
         outputs = [projection(width, part, generator) for _ in range(Q)]
         self.output_QED = nn.Parameter(torch.stack(outputs))
 
@@ -146,6 +142,12 @@ POOLERS: dict[str, type[Pooler]] = {
 def build_pooler(config: PoolerConfig, width: int) -> Pooler:
     """The configured pooler for tokens of the given width."""
     return POOLERS[config.kind](config, width)
+
+
+def first_keys(width: int, generator: torch.Generator) -> Tensor:
+    """Initial W_k (D, D)."""
+    bound = 1 / math.sqrt(width)
+    return torch.empty(width, width).uniform_(-bound, bound, generator=generator)
 
 
 def projection(width: int, embedding_dim: int, generator: torch.Generator) -> Tensor:

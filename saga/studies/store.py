@@ -1,8 +1,10 @@
 """Where cells are kept: a folder each, named by what decides its figures, shared by all studies.
 
-<root>/<cell>/            cell.json, report/, history/, encoder/
-<root>/logs/<cell>.log    what its process said
-<root>/work/<cell>/       checkpoints and progress, until it is whole
+Below one root:
+
+<cell>/            cell.json, report/, history/, encoder/
+logs/<cell>.log    what its process said
+work/<cell>/       checkpoints and progress, until it is whole
 """
 
 import json

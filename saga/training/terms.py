@@ -3,6 +3,7 @@
 Shapes: P pairs, G group size, T generated tokens, A attributes, Q pooler queries, N image tokens.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -16,7 +17,6 @@ from saga.losses.grpo import advantages, grpo_loss
 from saga.supervisors.prompts import Prompt, load_prompt
 from saga.supervisors.rollout import Completions
 from saga.supervisors.supervisor import Supervisor, Verdicts
-from saga.supervisors.truth import Values, true_completions
 from saga.training.buffer import Buffer, Round
 from saga.training.configuration import TrainingConfig
 from saga.training.microbatch import MicroBatch, tensors_of
@@ -53,7 +53,7 @@ def policy_gradients(
         advantage = advantage_PG[chunk].to(replay.logp_PGT.device)
         loss, _ = grpo_loss(replay.logp_PGT, advantage, inside, token_count)
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        sums = [g if s is None else s if g is None else s + g for s, g in zip(sums, gradients)]
+        sums = _added(sums, gradients)
         total += float(loss.detach())
         gap += float((replay.logp_PGT.detach() - completions.logp_PGT)[inside].abs().sum())
     return {"loss/grpo": total, "rollout/logp_gap": gap / token_count}, sums
@@ -62,7 +62,7 @@ def policy_gradients(
 def oracle_gradients(
     supervisor: Supervisor,
     micro: MicroBatch,
-    pairs: list[tuple[Values, Values]],
+    answers: Completions,
     config: TrainingConfig,
     token_count: int,
 ) -> tuple[float, list[Tensor | None]]:
@@ -71,7 +71,7 @@ def oracle_gradients(
     Args:
         supervisor: the frozen model.
         micro: the batch.
-        pairs: true attribute values of both images of each of its pairs.
+        answers: the true answer about each of its pairs, (P, 1, T).
         config: temperature, pairs at once.
         token_count: tokens of the true answers of the whole step.
 
@@ -82,8 +82,7 @@ def oracle_gradients(
     sums: list[Tensor | None] = [None] * len(leaves)
     total = 0.0
     first_P, second_P, _ = micro.pair_tensors()
-    answers = true_completions(supervisor.backbone.tokenizer, supervisor.prompt, pairs)
-    for chunk in torch.arange(len(pairs)).split(config.replay_pairs):
+    for chunk in torch.arange(len(first_P)).split(config.replay_pairs):
         replay = supervisor.replay(
             micro.leaf.index(first_P[chunk]),
             micro.leaf.index(second_P[chunk]),
@@ -92,7 +91,7 @@ def oracle_gradients(
         )
         loss = -replay.logp_PGT.sum() / token_count
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        sums = [g if s is None else s if g is None else s + g for s, g in zip(sums, gradients)]
+        sums = _added(sums, gradients)
         total += float(loss.detach())
     return total, sums
 
@@ -194,6 +193,11 @@ def token_mask(completions: Completions) -> Tensor:
     T = completions.tokens_PGT.shape[2]
     index_T = torch.arange(T, device=completions.tokens_PGT.device)
     return index_T < completions.lengths_PG[..., None]
+
+
+def _added(sums: list[Tensor | None], gradients: Iterable[Tensor | None]) -> list[Tensor | None]:
+    """Sums of gradients, where None is nothing."""
+    return [g if s is None else s if g is None else s + g for s, g in zip(sums, gradients)]
 
 
 @torch.no_grad()

@@ -363,22 +363,21 @@ class Trainer:
         if self.settings.weights.oracle == 0 or not usable:
             return {}
         sums = _GradientSum(self.parameters)
-        truths = [
-            [(self.truth[m.rows[a]], self.truth[m.rows[b]]) for a, b, _ in m.pairs] for m in usable
-        ]
-        tokens = sum(
-            int(
-                true_completions(
-                    self.supervisor.backbone.tokenizer, self.supervisor.prompt, t
-                ).lengths_PG.sum()
+        tokenizer, prompt = self.supervisor.backbone.tokenizer, self.supervisor.prompt
+        answers = [
+            true_completions(
+                tokenizer,
+                prompt,
+                [(self.truth[m.rows[a]], self.truth[m.rows[b]]) for a, b, _ in m.pairs],
             )
-            for t in truths
-        )
+            for m in usable
+        ]
+        tokens = sum(int(of_micro.lengths_PG.sum()) for of_micro in answers)
         total = 0.0
-        for micro, pairs in zip(usable, truths):
+        for micro, of_micro in zip(usable, answers):
             with self._autocast():
                 part, gradients = oracle_gradients(
-                    self.supervisor, micro, pairs, self.settings, tokens
+                    self.supervisor, micro, of_micro, self.settings, tokens
                 )
             sums.add_encoder(through_tower(micro, gradients, self.parameters.encoder), 1.0)
             total += part
