@@ -12,8 +12,7 @@ from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
 from saga.reports.evaluation import evaluation_page
 from saga.retrieval.configuration import RetrievalConfig
-from saga.retrieval.extract import extract_embeddings
-from saga.retrieval.metrics import evaluate_embeddings
+from saga.retrieval.evaluate import evaluate_encoder
 from saga.retrieval.report import RetrievalReport
 
 
@@ -30,20 +29,7 @@ def evaluate_retrieval(
 ]:
     """Embed the test classes, search, and keep every query's outcome. Never reused."""
     frame = manifest.subset("test")
-    vectors = extract_embeddings(
-        encoder,
-        manifest,
-        frame,
-        evaluation.batch_size,
-        reporter(f"evaluate {name}"),
-        limits=limits,
-    )
-    report = evaluate_embeddings(
-        vectors,
-        frame,
-        evaluation,
-        name=name,
-        encoder_digest=encoder.digest,
-        dataset_digest=manifest.digest,
+    report = evaluate_encoder(
+        encoder, manifest, frame, evaluation, name, limits, reporter(f"evaluate {name}")
     )
     return report, HTMLString(evaluation_page(report, manifest, encoder, limits))

@@ -22,8 +22,7 @@ def main(
     from pipelines.home import home
     from saga.data.load import load_manifest
     from saga.files import replace_folder
-    from saga.retrieval.extract import extract_embeddings
-    from saga.retrieval.metrics import evaluate_embeddings
+    from saga.retrieval.evaluate import evaluate_encoder
 
     retriever = open_encoder(encoder, device)
     manifest = load_manifest(run.dataset, home() / "data")
@@ -31,22 +30,15 @@ def main(
     if frame.empty:
         raise UserInputError(f"The dataset {manifest.name} has no images in the split {split}.")
     with shown():
-        vectors = extract_embeddings(
+        report = evaluate_encoder(
             retriever,
             manifest,
             frame,
-            run.evaluation.batch_size,
+            run.evaluation,
+            encoder,
+            run.dataset.limits,
             reporter("embed"),
-            limits=run.dataset.limits,
         )
-    report = evaluate_embeddings(
-        vectors,
-        frame,
-        run.evaluation,
-        name=encoder,
-        encoder_digest=retriever.digest,
-        dataset_digest=manifest.digest,
-    )
     if output is not None:
         with replace_folder(output) as building:
             report.save(building)

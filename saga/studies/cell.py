@@ -26,8 +26,8 @@ from saga.errors import SagaError
 from saga.files import digest_of, replace_folder, sha256_file, write_json
 from saga.mining.miner import mine_pairs, needs_embeddings
 from saga.mining.pairs import PairSet
+from saga.retrieval.evaluate import evaluate_encoder
 from saga.retrieval.extract import extract_embeddings
-from saga.retrieval.metrics import evaluate_embeddings
 from saga.retrieval.report import RetrievalReport
 from saga.studies.cells import CellConfig, arm_config, build_cell
 from saga.studies.store import ENCODER, FACTS, HISTORY, PROGRESS, REPORT, is_whole
@@ -123,21 +123,14 @@ def run_cell(
     else:
         encoder = untrained(config)
     frame = manifest.subset(config.split)
-    vectors = extract_embeddings(
+    report = evaluate_encoder(
         encoder,
         manifest,
         frame,
-        config.evaluation.batch_size,
-        lambda done, total: tell("evaluate", done, total),
-        limits=config.dataset.limits,
-    )
-    report = evaluate_embeddings(
-        vectors,
-        frame,
         config.evaluation,
-        name=arm,
-        encoder_digest=encoder.digest,
-        dataset_digest=manifest.digest,
+        arm,
+        config.dataset.limits,
+        lambda done, total: tell("evaluate", done, total),
     )
     return CellResult(report, encoder, history, manifest, pairs)
 

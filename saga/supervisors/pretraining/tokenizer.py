@@ -24,19 +24,19 @@ CHAT_TEMPLATE = (
 def answer_text(item: str, verdict_key: str, a: dict[str, str], b: dict[str, str]) -> str:
     """The answer that describes two images truly, as JSON text."""
     described = [_object(values) for values in (a, b)]
-    different = ", ".join(f'"{name}"' for name in a if a[name] != b[name])
-    verdict = "yes" if a == b else "no"
-    return (
-        f'{{"{item}_1": {described[0]}, "{item}_2": {described[1]}, '
-        f'"differences": [{different}], "{verdict_key}": "{verdict}"}}'
-    )
+    return f'{{"{item}_1": {described[0]}, "{item}_2": {described[1]}, {_ending(verdict_key, a, b)}'
 
 
 def generic_answer_text(verdict_key: str, a: dict[str, str], b: dict[str, str]) -> str:
     """The true answer to the generic prompt: no description, what differs, the verdict."""
+    return f"{{{_ending(verdict_key, a, b)}"
+
+
+def _ending(verdict_key: str, a: dict[str, str], b: dict[str, str]) -> str:
+    """What differs, and the verdict."""
     different = ", ".join(f'"{name}"' for name in a if a[name] != b[name])
     verdict = "yes" if a == b else "no"
-    return f'{{"differences": [{different}], "{verdict_key}": "{verdict}"}}'
+    return f'"differences": [{different}], "{verdict_key}": "{verdict}"}}'
 
 
 def _object(values: dict[str, str]) -> str:
