@@ -188,6 +188,7 @@ def build_supervisor(
         "saga study configs/studies/miniature.yaml --set data.seed=7",
         "saga study configs/studies/miniature.yaml --cell hazy_habitat/saga/0",
         "saga study configs/studies/miniature.yaml --tune",
+        "saga study configs/studies/miniature.yaml --explain",
     )
 )
 def study(
@@ -201,6 +202,10 @@ def study(
         str | None,
         typer.Option(metavar="REGIME/ARM/SEED", help="Make one cell again, alone."),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Probe the study's encoders and gradients instead."),
+    ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -215,7 +220,7 @@ def study(
 
     changes = settings or []
     resume = resume_hint(config, changes, quick, tune)
-    _do("study", as_json, debug, config, changes, quick, tune, cell, jobs, resume=resume)
+    _do("study", as_json, debug, config, changes, quick, tune, cell, explain, jobs, resume=resume)
 
 
 def _do(

@@ -7,7 +7,7 @@ pipelines.preflight.
 
 from collections.abc import Callable, Iterator
 
-from pipelines.configuration import RunConfig, gate_policy_path
+from pipelines.configuration import RunConfig, gate_policy_path, study_path
 from saga.data.splits import CANONICAL_CLASSES
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
@@ -194,6 +194,28 @@ def _equal_widths(run: RunConfig) -> Found:
         )
 
 
+def _ablations_leave_something_out(run: RunConfig) -> Found:
+    weights = run.training.weights
+    needed = {"kl": "kl", "grpo": "grpo", "kl_only": "kl"}
+    for name in run.ablations:
+        if getattr(weights, needed[name]) == 0:
+            yield (
+                "ablations",
+                f"ablations has {name}, but training.weights.{needed[name]} is 0: the arm would not "
+                "have what it is named after. Leave it out.",
+            )
+
+
+def _study_can_be_read(run: RunConfig) -> Found:
+    from saga.studies.published import published
+
+    if run.study is not None:
+        try:
+            published(study_path(run.study))
+        except UserInputError as error:
+            yield "study", str(error)
+
+
 def _gates_exist(run: RunConfig) -> Found:
     try:
         gate_policy_path(run.gates)
@@ -211,5 +233,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[RunConfig], Found]], ...] = (
     (("dataset", "training", "baseline"), _batch_fits_data),
     (("dataset",), _one_validation_split),
     (("encoder", "baseline_encoder"), _equal_widths),
+    (("training", "ablations"), _ablations_leave_something_out),
+    (("study",), _study_can_be_read),
     (("gates",), _gates_exist),
 )

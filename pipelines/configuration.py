@@ -12,9 +12,9 @@ import copy
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pipelines.overrides import apply_override
 from saga.data.configuration import DatasetConfig
@@ -32,6 +32,7 @@ from saga.training.arm import ArmConfig
 from saga.training.configuration import TrainingConfig
 
 T = TypeVar("T")
+Ablation = Literal["kl", "grpo", "kl_only"]
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 """Configurations, prompts and gate policies that come with the project."""
@@ -68,6 +69,12 @@ class RunConfig:
     """Which pairs the supervisor compares."""
     evaluation: RetrievalConfig = field(default_factory=RetrievalConfig)
     """Search and metrics on the unseen classes."""
+    ablations: tuple[Ablation, ...] = ()
+    """Further arms beside candidate and baseline, which no gate asks: kl (the metric loss and
+    alignment), grpo (the metric loss and verdicts), kl_only (alignment alone, the tower as it comes)."""
+    study: str | None = None
+    """A study's summary.json, whose differences stand beside the run's own: the name of a bundled one
+    (configs/studies/results) or the path of a file; null shows none."""
     gates: str = "default"
     """Gate policy: the name of a bundled one (configs/gates) or the path of a file."""
 
@@ -80,11 +87,31 @@ class RunConfig:
                     f"{name} must be 1 to 100 letters, digits, '.', '_' or '-', and begin with a "
                     f"letter or digit; got {value!r}"
                 )
+        if len(set(self.ablations)) < len(self.ablations):
+            raise ValueError(f"ablations names an arm twice: {', '.join(self.ablations)}")
 
     @property
     def candidate_arm(self) -> ArmConfig:
         """The arm that is trained with the supervisor."""
         return self._arm("saga", self.encoder, self.training)
+
+    @property
+    def arms(self) -> tuple[ArmConfig, ...]:
+        """All that are trained: the baseline, the ablations, the candidate last."""
+        return (self.baseline_arm, *map(self._ablation, self.ablations), self.candidate_arm)
+
+    def _ablation(self, name: Ablation) -> ArmConfig:
+        """The candidate without some of its terms."""
+        given = self.training.weights
+        weights, encoder = {
+            "kl": (replace(given, grpo=0.0), self.encoder),
+            "grpo": (replace(given, kl=0.0), self.encoder),
+            "kl_only": (
+                replace(given, dml=0.0, grpo=0.0),
+                replace(self.encoder, tuning="frozen"),
+            ),
+        }[name]
+        return self._arm(name, encoder, replace(self.training, weights=weights))
 
     @property
     def baseline_arm(self) -> ArmConfig:
@@ -215,11 +242,11 @@ def _with_seeds(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _locate_beside(raw: dict[str, Any], folder: Path) -> None:
-    """Prompts and gate policies may be named relative to the configuration's own folder."""
+    """Prompts, gate policies and studies may be named relative to the configuration's own folder."""
     supervisor = raw.get("supervisor")
-    for section, name in ((supervisor, "prompt"), (raw, "gates")):
+    for section, name in ((supervisor, "prompt"), (raw, "gates"), (raw, "study")):
         given = section.get(name) if isinstance(section, dict) else None
-        if isinstance(given, str) and given.endswith((".yaml", ".yml")):
+        if isinstance(given, str) and given.endswith((".yaml", ".yml", ".json")):
             beside = folder / given
             if os.path.isfile(beside):
                 section[name] = str(beside)  # type: ignore[index]
@@ -231,9 +258,22 @@ def gate_policy_path(gates: str) -> Path:
     Raises:
         UserInputError: if there is none of that name.
     """
-    bundled = CONFIGS / "gates" / f"{gates}.yaml"
-    for path in (bundled, Path(os.path.expanduser(gates))):
+    return _bundled(CONFIGS / "gates", gates, ".yaml", "gates", "policy")
+
+
+def study_path(study: str) -> Path:
+    """The file of a study's summary.
+
+    Raises:
+        UserInputError: if there is none of that name.
+    """
+    return _bundled(CONFIGS / "studies" / "results", study, ".json", "study", "study")
+
+
+def _bundled(folder: Path, given: str, suffix: str, setting: str, what: str) -> Path:
+    """A file of the project's own by its name, or any file by its path."""
+    for path in (folder / f"{given}{suffix}", Path(os.path.expanduser(given))):
         if os.path.isfile(path):
             return path
-    names = ", ".join(sorted(p.stem for p in (CONFIGS / "gates").glob("*.yaml"))) or "none"
-    raise UserInputError(f"gates: {gates} is neither a bundled policy ({names}) nor a file.")
+    names = ", ".join(sorted(p.stem for p in folder.glob(f"*{suffix}"))) or "none"
+    raise UserInputError(f"{setting}: {given} is neither a bundled {what} ({names}) nor a file.")

@@ -49,13 +49,13 @@ def _pictures(config: RunConfig, outcome: Outcome) -> dict[str, bytes]:
     from saga.reports.recall import recall_chart
 
     run, limits = outcome.run, config.dataset.limits
-    arms = (config.baseline_arm.name, config.candidate_arm.name)
+    arms = [arm.name for arm in config.arms]
     manifest = load(run, "manifest")
     histories = {arm: h for arm in arms if (h := load(run, f"history_{arm}")) is not None}
     reports = {
         name: r for name in ("pretrained", *arms) if (r := load(run, f"report_{name}")) is not None
     }
-    candidate, encoder = reports.get(arms[1]), load(run, f"encoder_{arms[1]}")
+    candidate, encoder = reports.get(arms[-1]), load(run, f"encoder_{arms[-1]}")
     drawings: dict[str, Any] = {}
     if reports:
         drawings["recall"] = lambda: recall_chart(reports)

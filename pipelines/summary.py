@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.configuration import RunConfig
+from pipelines.configuration import RunConfig, study_path
 from pipelines.environment import environment, peak_memory_bytes
 from pipelines.execution import Outcome, artifact, load
 from saga.retrieval.report import RetrievalReport
 from saga.retrieval.statistics import paired_difference
+from saga.studies.published import published
 
 if TYPE_CHECKING:
     from saga.data.manifest import DatasetManifest
@@ -32,7 +33,7 @@ def summarise(
     manifest: DatasetManifest | None = load(run, "manifest")
     validation: ValidationReport | None = load(run, "validation")
     decision: GateDecision | None = load(run, "decision")
-    arms = [config.baseline_arm.name, config.candidate_arm.name]
+    arms = [arm.name for arm in config.arms]
     histories = {arm: h for arm in arms if (h := load(run, f"history_{arm}")) is not None}
     reports = {
         name: r for name in [PRETRAINED, *arms] if (r := load(run, f"report_{name}")) is not None
@@ -56,6 +57,8 @@ def summarise(
         summary["differences"] = _differences(reports, arms)
     if config.candidate_arm.name in histories:
         summary["training"] = _training(histories[config.candidate_arm.name])
+    if config.study is not None and reports:
+        summary["study"] = published(study_path(config.study))
     if decision is not None:
         summary["gate"] = decision.to_summary()
     if outcome.error is not None:
@@ -137,8 +140,9 @@ def _differences(
     reports: Mapping[str, RetrievalReport], arms: Sequence[str]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Paired over the same queries, with intervals clustered by class."""
-    baseline, candidate = arms
-    pairs = [(candidate, baseline), (candidate, PRETRAINED), (baseline, PRETRAINED)]
+    baseline, *ablations, candidate = arms
+    pairs = [(candidate, other) for other in (baseline, *ablations, PRETRAINED)]
+    pairs += [(baseline, PRETRAINED)]
     found: dict[str, dict[str, dict[str, float]]] = {}
     for a, b in pairs:
         if a in reports and b in reports:
@@ -153,7 +157,8 @@ def _difference(a: RetrievalReport, b: RetrievalReport, metric: str) -> dict[str
 
 def _training(history: "TrainingHistory") -> dict[str, Any]:
     """Of the candidate; rewards are means over the first and the last steps (up to ten)."""
-    names = ("contributing_share", "reward_first", "reward_last", "parsed_share", "stopped_early")
+    rates = ("contributing_share", "reward_first", "reward_last", "parsed_share")
+    names = (*rates, "accuracy_first", "accuracy_last", "stopped_early")
     return {name: history.summary.get(name) for name in names}
 
 

@@ -35,7 +35,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
         found = metrics["recall_at_1"]
         low, high = 100 * found["low"], 100 * found["high"]
         change = f"{100 * found['mean']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
-        yield f"{pair}: R@1 {change}"
+        yield f"{pair}: R@1 {change}{_studied(summary.get('study'), pair)}"
     training = summary["training"]
     if training["contributing_share"] is not None:
         yield (
@@ -51,3 +51,11 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     for gate in summary["gate"]["gates"]:
         yield f"  {gate['status']:<13} {gate['id']}: {gate['reason']}"
     yield f"model {model['name']}, version {model['version']} (not promoted)"
+
+
+def _studied(study: dict[str, Any] | None, pair: str) -> str:
+    """What a study found for the same difference."""
+    if study is None or pair not in study["differences"]:
+        return ""
+    mean, low, high = (100 * study["differences"][pair][k] for k in ("mean", "low", "high"))
+    return f"; study of {study['seeds']} seeds {mean:+.1f} ({low:+.1f} to {high:+.1f})"

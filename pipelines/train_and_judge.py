@@ -21,7 +21,7 @@ from steps.validate_dataset import validate_dataset
 
 @pipeline(enable_cache=True, execution_mode=ExecutionMode.FAIL_FAST)
 def train_and_judge(run: RunConfig, policy: dict[str, Any], bound: dict[str, str]) -> None:
-    """Train the candidate and its baseline, judge both and the untrained encoder, decide the gates.
+    """Train the baseline, the ablations and the candidate; judge all and the untrained encoder; decide.
 
     Args:
         run: the resolved configuration.
@@ -35,7 +35,7 @@ def train_and_judge(run: RunConfig, policy: dict[str, Any], bound: dict[str, str
     pairs = mine_pairs(manifest, validation, untrained, run.mining, limits, code)
 
     encoders = {"pretrained": untrained}
-    for arm in (run.baseline_arm, run.candidate_arm):
+    for arm in run.arms:
         train = train_encoder.with_options(substitutions={"arm": arm.name})
         encoders[arm.name], _ = train(manifest, pairs, arm, bound, id=f"train_{arm.name}")
 

@@ -66,9 +66,9 @@ def _perform(run: RunConfig, policy: dict[str, Any], command: str) -> Answer:
 
 
 def _discard_checkpoints(run: RunConfig, summary: dict[str, Any], bound: dict[str, str]) -> None:
-    """Both encoders are stored now: their trainings will not be resumed."""
+    """All encoders are stored now: their trainings will not be resumed."""
     from pipelines.checkpoints import checkpoint_folder, discard
 
     digests = {name: found["digest"] for name, found in summary["artifacts"].items()}
-    for arm in (run.baseline_arm, run.candidate_arm):
+    for arm in run.arms:
         discard(checkpoint_folder(arm, digests["manifest"], digests["pairs"], bound))

@@ -24,11 +24,16 @@ def main(
     quick: bool,
     tune: bool,
     only: str | None,
+    explain: bool,
     jobs: int | None,
 ) -> Answer:
-    """Make the cells that are missing, then the table; or tune; or make one cell again."""
+    """Make the cells that are missing, then the table; or tune; or make one cell again; or explain."""
     if tune and (only is not None or quick):
         raise UserInputError("--tune goes with neither --cell nor --quick. Leave one of them out.")
+    if explain and (tune or only is not None):
+        raise UserInputError(
+            "--explain goes with neither --tune nor --cell. Leave one of them out."
+        )
     study = load_study(config, settings)
     if quick:
         study = replace(study, seeds=min(study.seeds, QUICK_SEEDS))
@@ -38,6 +43,8 @@ def main(
     if tune:
         return _tune(study, config)
     tuned = _tuned(study, config)
+    if explain:
+        return _explain(study, tuned, config)
     return _one(study, tuned, only, config) if only else _all(study, tuned, config, again)
 
 
@@ -182,6 +189,38 @@ def _one(study: StudyConfig, tuned: Tuned | None, name: str, config: Path) -> An
         {"cell": name, "folder": folder, "metrics": facts["metrics"], "as_before": same},
         "\n".join(lines),
     )
+
+
+def _explain(study: StudyConfig, tuned: Tuned | None, config: Path) -> Answer:
+    import time
+
+    from pipelines.environment import git_state
+    from saga.files import write_json
+    from saga.studies.cells import study_cells
+    from saga.studies.explanation import explain
+    from saga.studies.explanation_table import explanation_table
+    from saga.studies.summary import study_id
+
+    cells = study_cells(study, tuned, str(config))
+    runner = _runner(study)
+    with shown():
+        regimes = explain(
+            cells,
+            runner.store,
+            runner.data,
+            study.jobs,
+            lambda done, total: runner.report(
+                100 * done // total, 100, f"{done} of {total} probes"
+            ),
+        )
+    path = STUDIES / study_id(study, tuned) / "explanation.json"
+    facts = {
+        "study_id": study_id(study, tuned),
+        "regimes": regimes,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    } | git_state()
+    write_json(path, facts)
+    return Answer(facts, f"{explanation_table(regimes)}\n\n{path}")
 
 
 def _tune(study: StudyConfig, config: Path) -> Answer:

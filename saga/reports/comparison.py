@@ -19,6 +19,9 @@ METRICS = {
 METHODS = {
     "pretrained": "the tower as it comes, mean-pooled",
     "dml": "trained by the metric loss alone: same data, seed and number of steps",
+    "kl": "metric loss and attention alignment, without verdicts",
+    "grpo": "metric loss and verdicts, without attention alignment",
+    "kl_only": "attention alignment alone; the tower stays as it comes",
     "saga": "the candidate: metric loss, and what the supervisor teaches",
 }
 """What the usual methods are, in the order of the table."""
@@ -61,8 +64,16 @@ def compared(differences: Facts) -> dict[str, str]:
     return known | {metric: metric for metric in sorted(names - known.keys())}
 
 
-def difference_rows(differences: Facts, methods: list[str]) -> list[dict[str, Any]]:
-    """A row for each pair of methods; the bars of one metric share a scale and 0."""
+def difference_rows(
+    differences: Facts, methods: list[str], study: Facts | None = None
+) -> list[dict[str, Any]]:
+    """A row for each pair of methods; the bars of one metric share a scale and 0.
+
+    Args:
+        differences: by "a-b", then by metric: mean, low, high.
+        methods: names of the methods.
+        study: differences of R@1 that a study found, by "a-b"; None where none is shown.
+    """
     pairs = {f"{a}-{b}": f"{a} − {b}" for a in methods for b in methods if a != b}
     rows = []
     for name, found in differences.items():
@@ -70,11 +81,18 @@ def difference_rows(differences: Facts, methods: list[str]) -> list[dict[str, An
         for metric in compared(differences):
             facts = found.get(metric) or {}
             mean, low, high = (facts.get(key) for key in ("mean", "low", "high"))
-            text = f"{points(mean)} ({points(low)} to {points(high)})"
+            text = _told_of(facts) if facts else "–"
             bar = interval_bar(mean, low, high, 0.0, _span(differences, metric))
-            cells.append((text if facts else "–", bar, told(low, high) if facts else ""))
-        rows.append({"name": pairs.get(name, name), "cells": cells})
+            cells.append((text, bar, told(low, high) if facts else ""))
+        row = {"name": pairs.get(name, name), "cells": cells}
+        if study is not None:
+            row["study"] = _told_of(study[name]) if name in study else "–"
+        rows.append(row)
     return rows
+
+
+def _told_of(facts: Facts) -> str:
+    return f"{points(facts['mean'])} ({points(facts['low'])} to {points(facts['high'])})"
 
 
 def told(low: float | None, high: float | None) -> str:

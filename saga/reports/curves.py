@@ -24,6 +24,7 @@ PANELS: dict[str, dict[str, str]] = {
         "rollout/reward": "reward",
         "rollout/contributing": "contributing pairs",
         "rollout/parsed": "parsed",
+        "accuracy/all": "true values described",
     },
     GRADIENTS: {
         "gradient/theta_dml": "encoder, DML",

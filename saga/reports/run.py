@@ -44,6 +44,7 @@ def run_report(summary: Facts, pictures: Mapping[str, bytes]) -> str:
     if unknown:
         raise ValueError(f"pictures without a caption: {sorted(unknown)}")
     methods, differences = _section(summary, "methods"), _section(summary, "differences")
+    study = _section(summary, "study")
     return render(
         "run.html.jinja",
         run_id=summary["run_id"],
@@ -55,7 +56,8 @@ def run_report(summary: Facts, pictures: Mapping[str, bytes]) -> str:
         methods=method_rows(methods),
         explained={name: text for name, text in METHODS.items() if name in methods},
         compared=compared(differences),
-        differences=difference_rows(differences, list(methods)),
+        differences=difference_rows(differences, list(methods), study.get("differences")),
+        study=study,
         pictures={n: (text, pictures[n]) for n, text in CAPTIONS.items() if n in pictures},
         training=_training(_section(summary, "training")),
         supervisor=_supervisor(_section(summary, "supervisor")),
@@ -113,6 +115,8 @@ def _training(training: Facts) -> list[tuple[str, str]]:
         ),
         ("reward in the first steps", rate("reward_first")),
         ("reward in the last steps", rate("reward_last")),
+        ("true values described in the first steps", rate("accuracy_first")),
+        ("true values described in the last steps", rate("accuracy_last")),
         ("rollouts that could be read", rate("parsed_share")),
         ("stopped early", training.get("stopped_early") or "no"),
     )

@@ -123,7 +123,12 @@ def _arm(name: str, facts: Facts) -> dict[str, Any]:
     """A row: means with every seed's figure below, and how the arm was made."""
     training = facts["training"]
     each = facts["per_seed_metrics"]
-    rewards = [percent(training[key]) for key in ("reward_first", "reward_last")]
+
+    def moved(what: str) -> str:
+        """How a figure of the rollouts changed in training."""
+        ends = [training[f"{what}_{end}"] for end in ("first", "last")]
+        return "–" if ends[0] is None else " → ".join(percent(value) for value in ends)
+
     return {
         "name": name,
         "cells": [
@@ -134,7 +139,8 @@ def _arm(name: str, facts: Facts) -> dict[str, Any]:
         "seconds": duration(facts["train_seconds"]),
         "settings": _settings(facts),
         "tried": "–" if facts["settings_tried"] is None else str(facts["settings_tried"]),
-        "reward": "–" if training["reward_first"] is None else " → ".join(rewards),
+        "reward": moved("reward"),
+        "accuracy": moved("accuracy"),
         "contributing": percent(training["contributing_share"]),
         "stopped": [text for text in facts["training_per_seed"]["stopped_early"] if text],
     }

@@ -112,7 +112,7 @@ def run_cell(
     if config.of == "train":
         from saga.training.trainer import train
 
-        pairs = _mined(config, manifest)
+        pairs = mined(config, manifest)
         encoder, history = train(
             arm_config(config, arm),
             manifest,
@@ -163,7 +163,7 @@ def untrained(config: CellConfig) -> Retriever:
     )
 
 
-def _mined(config: CellConfig, manifest: DatasetManifest) -> PairSet:
+def mined(config: CellConfig, manifest: DatasetManifest) -> PairSet:
     """Pairs of training images, searched with the untrained encoder where the strategy does."""
     frame = manifest.training()
     if not needs_embeddings(config.mining):

@@ -17,7 +17,14 @@ from saga.studies.targets import judged, verdict
 from saga.studies.tuned import Tuned, source
 
 METRICS = ("recall_at_1", "recall_at_2", "recall_at_4", "recall_at_8", "map_at_r", "nmi")
-TRAINING = ("reward_first", "reward_last", "contributing_share", "parsed_share")
+TRAINING = (
+    "reward_first",
+    "reward_last",
+    "accuracy_first",
+    "accuracy_last",
+    "contributing_share",
+    "parsed_share",
+)
 DML, SAGA = "dml", "saga"
 
 

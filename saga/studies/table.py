@@ -34,19 +34,20 @@ def _regime(name: str, regime: dict[str, Any], seeds: int) -> Iterator[str]:
     )
     for arm, found in regime["arms"].items():
         figures = "".join(
-            _percent(found[metric], 7)
+            percent(found[metric], 7)
             for metric in ("recall_at_1", "recall_at_4", "map_at_r", "nmi")
         )
         steps, seconds = found["training"]["steps"], found["train_seconds"]
         made = f"{_whole(steps, 7)}{_whole(seconds, 9)}"
-        each = " ".join(_percent(value, 5) for value in found["per_seed"])
+        each = " ".join(percent(value, 5) for value in found["per_seed"])
         yield f"{arm:<{wide}}{figures}{made}   {each}"
     for pair, found in regime["differences"].items():
         each = " ".join("    –" if v is None else f"{100 * v:+5.1f}" for v in found["per_seed"])
         yield f"{pair:<{wide}}{told(found)}   {each}"
 
 
-def _percent(value: float | None, width: int) -> str:
+def percent(value: float | None, width: int) -> str:
+    """A rate in per cent, right-aligned; a dash for none."""
     return f"{'–':>{width}}" if value is None else f"{100 * value:{width}.1f}"
 
 

@@ -1,12 +1,16 @@
-"""True answers to the prompt, for the study's oracle: what GRPO's verdicts would teach at best.
+"""True attribute values: how right the supervisor's descriptions are, and the study's oracle.
 
-The oracle is a ceiling, not a method: it needs each image's true attribute values, which only the drawn
-datasets (and a few annotated ones) have.
+Rewarded verdicts can be consistent without being true; where a dataset knows each image's values, the
+history says which. The oracle, taught the true answers, is a ceiling and no method.
+
+Only the drawn datasets (and a few annotated ones) have true values.
 
 Shapes: P pairs, T tokens.
 """
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,6 +19,7 @@ import torch
 from saga.errors import UserInputError
 from saga.supervisors.prompts import DIFFERENCES, Prompt
 from saga.supervisors.rollout import Completions
+from saga.supervisors.verdict import ParsedAnswer
 
 Values = dict[str, str]
 
@@ -64,6 +69,35 @@ def true_completions(
         torch.ones(len(rows), 1, dtype=torch.bool),
         torch.zeros(len(rows), 1, T),
     )
+
+
+def description_accuracy(
+    answers: Sequence[Sequence[ParsedAnswer | None]], pairs: list[tuple[Values, Values]]
+) -> dict[str, float]:
+    """Share of described values that are the true ones, by attribute; answers not read count for nothing.
+
+    Args:
+        answers: per pair and completion.
+        pairs: true values of both images of each pair, with every attribute that is described.
+    """
+    right: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    for group, truths in zip(answers, pairs, strict=True):
+        for answer in group:
+            if answer is None:
+                continue
+            for described, truth in zip((answer.attributes_a, answer.attributes_b), truths):
+                said.update(described.keys())
+                right.update(name for name, value in described.items() if value == truth[name])
+    return {name: right[name] / count for name, count in said.items()}
+
+
+def known_values(frame: pd.DataFrame, prompt: Prompt) -> list[Values]:
+    """True values of all rows, or nothing where a row lacks one of the prompt's attributes."""
+    if frame["attributes"].isna().any():
+        return []
+    values = attribute_values(frame)
+    return values if all(row.keys() >= set(prompt.attributes) for row in values) else []
 
 
 def attribute_values(frame: pd.DataFrame) -> list[Values]:

@@ -6,6 +6,7 @@ policy gradient stays on-policy; nothing is carried over to the next step.
 Shapes: P pairs, G group size, T generated tokens.
 """
 
+import statistics
 from dataclasses import dataclass, field
 
 import torch
@@ -41,6 +42,8 @@ class Buffer:
     lengths: list[float] = field(default_factory=list)
     right_same: list[float] = field(default_factory=list)
     right_different: list[float] = field(default_factory=list)
+    accuracy: list[dict[str, float]] = field(default_factory=list)
+    """Of each round's descriptions, by attribute; empty where the true values are not known."""
 
     @property
     def kept(self) -> int:
@@ -93,8 +96,22 @@ class Buffer:
             "rollout/length": self.lengths,
         }
         metrics = {k: float(torch.tensor(v).mean()) for k, v in figures.items() if v}
-        return metrics | {
-            "rollout/contributing": self.contributing / max(1, self.seen),
-            "rollout/pairs": float(self.seen),
-            "rollout/kept": float(self.kept),
-        }
+        return (
+            metrics
+            | self._accuracy()
+            | {
+                "rollout/contributing": self.contributing / max(1, self.seen),
+                "rollout/pairs": float(self.seen),
+                "rollout/kept": float(self.kept),
+            }
+        )
+
+    def _accuracy(self) -> dict[str, float]:
+        """Mean over the rounds, of each attribute and of all."""
+        by_name: dict[str, list[float]] = {}
+        for found in self.accuracy:
+            for name, share in found.items():
+                by_name.setdefault(name, []).append(share)
+        means = {name: statistics.fmean(shares) for name, shares in by_name.items()}
+        metrics = {f"accuracy/{name}": mean for name, mean in means.items()}
+        return metrics | ({"accuracy/all": statistics.fmean(means.values())} if means else {})

@@ -22,7 +22,8 @@ class TrainingHistory:
     """One row per step; column `step` counts from 1, the others are figures by name."""
     summary: dict[str, Any]
     """arm, steps, planned_steps, seed, seconds, stopped_early (reason or None), and for arms with
-    rollouts contributing_share, reward_first, reward_last (means of up to ten), parsed_share."""
+    rollouts contributing_share, reward_first, reward_last (means of up to ten), parsed_share;
+    where the data have true attribute values, accuracy_first and accuracy_last of the descriptions."""
 
     @cached_property
     def digest(self) -> str:

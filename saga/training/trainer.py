@@ -42,7 +42,13 @@ from saga.supervisors.checkpoint import choose_device, load_checkpoint
 from saga.supervisors.configuration import SupervisorConfig
 from saga.supervisors.prompts import load_prompt
 from saga.supervisors.supervisor import Supervisor
-from saga.supervisors.truth import attribute_values, true_completions
+from saga.supervisors.truth import (
+    Values,
+    attribute_values,
+    description_accuracy,
+    known_values,
+    true_completions,
+)
 from saga.training.arm import ArmConfig, check_arm
 from saga.training.buffer import Buffer
 from saga.training.diagnosis import CollapseWatch, embedding_metrics
@@ -167,16 +173,17 @@ class Trainer:
         self.tower = prepare_tower(loaded.tower, config.encoder).to(self.device)
         pooler = with_queries(config.encoder.pooler, config.supervisor.prompt)
         self.pooler = build_pooler(pooler, self.tower.width).to(self.device)
+        frame = manifest.training()
+        self.truth = attribute_values(frame) if self.settings.weights.oracle > 0 else []
         self.supervisor = None
         self.subjects: list[list[int]] = []
         if self.settings.weights.supervised:
             prompt = load_prompt(config.supervisor.prompt)
             self.supervisor = Supervisor(loaded, prompt, config.supervisor)
+            self.truth = self.truth or known_values(frame, prompt)
             if self.settings.weights.kl > 0:
                 self.subjects = query_subjects(pooler, prompt)
 
-        frame = manifest.training()
-        self.truth = attribute_values(frame) if self.settings.weights.oracle > 0 else []
         classes, labels = np.unique(frame["class_id"].to_numpy(), return_inverse=True)
         self.labels = torch.from_numpy(labels).long()
         self.store = ImageStore(manifest, frame, config.limits, loaded.preprocessor)
@@ -215,13 +222,14 @@ class Trainer:
         metrics: Metrics = {"step": self.steps_done + 1, "schedule": share}
         micros, buffer = self._gather()
         self.optimizer.zero_grad(set_to_none=True)
-        metrics |= self._metric_term(micros)
+        weights = self.settings.weights
+        metrics |= self._weighed(self._metric_term(micros), weights.dml)
         if self.supervisor is not None:
-            if self.settings.weights.judged:
+            if weights.judged:
                 metrics |= buffer.metrics() | {"rollout/rounds": float(len(micros))}
-            metrics |= self._policy_term(buffer)
+            metrics |= self._weighed(self._policy_term(buffer), weights.grpo)
             metrics |= self._alignment_term(buffer)
-            metrics |= self._oracle_term(micros)
+            metrics |= self._weighed(self._oracle_term(micros), weights.oracle)
         metrics["gradient/total"] = clip(self.parameters, self.settings.optimizer)
         finite = all(np.isfinite(v) for v in metrics.values()) and all(m.finite for m in micros)
         if finite:
@@ -232,6 +240,25 @@ class Trainer:
         metrics["seconds"] = time.monotonic() - started
         self.rows.append({k: v if np.isfinite(v) else None for k, v in metrics.items()})
         return metrics
+
+    def encoder_gradients(self) -> dict[str, Tensor]:
+        """θ's gradient of each term that has a weight, at the next batch; nothing is changed.
+
+        Returns:
+            by term ("dml", "grpo", "oracle"), before weights and clipping, flat; a term that had
+            nothing to teach is left out.
+        """
+        micros, buffer = self._gather()
+        found = {"dml": self._metric_term(micros)}
+        if self.supervisor is not None:
+            found |= {"grpo": self._policy_term(buffer), "oracle": self._oracle_term(micros)}
+        return {name: term.sums.encoder_flat() for name, term in found.items() if term.sums}
+
+    def _weighed(self, term: "_Term", weight: float) -> Metrics:
+        """Put a term's gradients, times its weight, into the parameters."""
+        if term.sums is not None:
+            term.sums.into_parameters(weight)
+        return term.metrics
 
     # Phases A and B ----------------------------------------------------------------------------
 
@@ -286,6 +313,12 @@ class Trainer:
                 seeds,
             )
         buffer.add(micro, verdicts)
+        if self.truth:
+            buffer.accuracy.append(description_accuracy(verdicts.answers, self._true_pairs(micro)))
+
+    def _true_pairs(self, micro: MicroBatch) -> list[tuple[Values, Values]]:
+        """True values of both images of each of a batch's pairs."""
+        return [(self.truth[micro.rows[a]], self.truth[micro.rows[b]]) for a, b, _ in micro.pairs]
 
     def _seed(self, number: int, pair: int) -> int:
         """Seed of one pair's rollouts: depends on the run's seed, step, round and pair alone."""
@@ -294,16 +327,16 @@ class Trainer:
 
     # The three terms ---------------------------------------------------------------------------
 
-    def _metric_term(self, micros: list[MicroBatch]) -> Metrics:
+    def _metric_term(self, micros: list[MicroBatch]) -> "_Term":
         """L_DML over each micro-batch, averaged; θ, φ and proxies."""
-        weight, scale = self.settings.weights.dml, 1 / len(micros)
+        scale = 1 / len(micros)
         sums = _GradientSum(self.parameters)
         losses, figures = [], {}
         for micro in micros:
             with self._autocast():
                 pooled = self.pooler(micro.leaf.tokens_BND)
             figures = embedding_metrics(pooled.embedding_BE.detach(), micro.labels_B)
-            if weight == 0:
+            if self.settings.weights.dml == 0:
                 continue
             loss, _ = self.metric_loss(pooled.embedding_BE, micro.labels_B)
             losses.append(float(loss.detach()))
@@ -313,19 +346,19 @@ class Trainer:
             sums.add_head(list(grads[1:]), scale)
             sums.add_encoder(through_tower(micro, [grads[0]], self.parameters.encoder), scale)
         if not losses:
-            return figures
-        sums.into_parameters(weight)
-        return figures | {
+            return _Term(figures)
+        figures |= {
             "loss/dml": float(np.mean(losses)),
             "gradient/theta_dml": norm(sums.encoder),
             "gradient/phi_dml": norm(sums.head[: len(self.parameters.pooler)]),
         }
+        return _Term(figures, sums)
 
-    def _policy_term(self, buffer: Buffer) -> Metrics:
+    def _policy_term(self, buffer: Buffer) -> "_Term":
         """L_GRPO over all kept completions; θ alone."""
         assert self.supervisor is not None
         if self.settings.weights.grpo == 0 or not buffer.kept:
-            return {}
+            return _Term({})
         sums = _GradientSum(self.parameters)
         totals: dict[str, float] = {}
         for held in buffer.rounds:
@@ -336,8 +369,7 @@ class Trainer:
             sums.add_encoder(through_tower(held.micro, gradients, self.parameters.encoder), 1.0)
             for name, value in part.items():
                 totals[name] = totals.get(name, 0.0) + value
-        sums.into_parameters(self.settings.weights.grpo)
-        return totals | {"gradient/theta_grpo": norm(sums.encoder)}
+        return _Term(totals | {"gradient/theta_grpo": norm(sums.encoder)}, sums)
 
     def _alignment_term(self, buffer: Buffer) -> Metrics:
         """L_KL on the kept pairs' right completions; φ alone."""
@@ -356,22 +388,15 @@ class Trainer:
         add_scaled(self.parameters.pooler, gradients, self.settings.weights.kl)
         return metrics | {"gradient/phi_kl": norm(gradients)}
 
-    def _oracle_term(self, micros: list[MicroBatch]) -> Metrics:
+    def _oracle_term(self, micros: list[MicroBatch]) -> "_Term":
         """Likelihood of the true descriptions of all pairs; θ alone. The study's ceiling."""
         assert self.supervisor is not None
         usable = [micro for micro in micros if micro.pairs and micro.finite]
         if self.settings.weights.oracle == 0 or not usable:
-            return {}
+            return _Term({})
         sums = _GradientSum(self.parameters)
         tokenizer, prompt = self.supervisor.backbone.tokenizer, self.supervisor.prompt
-        answers = [
-            true_completions(
-                tokenizer,
-                prompt,
-                [(self.truth[m.rows[a]], self.truth[m.rows[b]]) for a, b, _ in m.pairs],
-            )
-            for m in usable
-        ]
+        answers = [true_completions(tokenizer, prompt, self._true_pairs(m)) for m in usable]
         tokens = sum(int(of_micro.lengths_PG.sum()) for of_micro in answers)
         total = 0.0
         for micro, of_micro in zip(usable, answers):
@@ -381,8 +406,7 @@ class Trainer:
                 )
             sums.add_encoder(through_tower(micro, gradients, self.parameters.encoder), 1.0)
             total += part
-        sums.into_parameters(self.settings.weights.oracle)
-        return {"loss/oracle": total, "gradient/theta_oracle": norm(sums.encoder)}
+        return _Term({"loss/oracle": total, "gradient/theta_oracle": norm(sums.encoder)}, sums)
 
     # State ---------------------------------------------------------------------------------------
 
@@ -455,6 +479,12 @@ class Trainer:
                 "reward_last": float(reward.tail(ten).mean()),
                 "parsed_share": float(frame["rollout/parsed"].mean()),
             }
+            if "accuracy/all" in frame:
+                accuracy = frame["accuracy/all"].dropna()
+                summary |= {
+                    "accuracy_first": float(accuracy.head(ten).mean()),
+                    "accuracy_last": float(accuracy.tail(ten).mean()),
+                }
         return TrainingHistory(frame, summary)
 
     def _parameters(self) -> Parameters:
@@ -489,6 +519,22 @@ class _GradientSum:
     def into_parameters(self, weight: float) -> None:
         add_scaled(self._parameters.encoder, self.encoder, weight)
         add_scaled(self._parameters.head, self.head, weight)
+
+    def encoder_flat(self) -> Tensor:
+        """θ's gradient as one vector; zeros where none arrived."""
+        gradients = zip(self._parameters.encoder, self.encoder)
+        return torch.cat(
+            [(torch.zeros_like(p) if g is None else g).flatten() for p, g in gradients]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """Figures of one loss term and its gradients, not yet weighed."""
+
+    metrics: Metrics
+    sums: _GradientSum | None = None
+    """None where there was nothing to learn from."""
 
 
 def _added(total: Tensor | None, gradient: Tensor | None, scale: float) -> Tensor | None:

@@ -182,7 +182,8 @@ def test_a_problem_that_an_override_made_is_told_with_the_override(run_file):
     assert refusal(path, "training.steps=0", "oops=1", "name=a/b") == [
         "--set training.steps=0: training.steps must be at least 1, got 0.",
         "--set oops=1: oops is not a setting. Allowed: name, model, training, baseline, "
-        "baseline_encoder, seed, dataset, supervisor, encoder, mining, evaluation, gates.",
+        "baseline_encoder, seed, dataset, supervisor, encoder, mining, evaluation, ablations, "
+        "study, gates.",
         "--set name=a/b: name must be 1 to 100 letters, digits, '.', '_' or '-', and begin with a "
         "letter or digit; got 'a/b'.",
     ]
@@ -200,6 +201,37 @@ def test_the_baseline_is_the_candidate_without_the_supervisor(run_file):
     )
     assert run.baseline_encoder == run.encoder
     assert run.baseline_arm.training == run.baseline and run.candidate_arm.name == "saga"
+
+
+def test_ablations_leave_terms_out_and_change_nothing_else(run_file):
+    run = load_run_config(run_file(ablations=["kl", "grpo", "kl_only"]))
+    assert [arm.name for arm in run.arms] == ["dml", "kl", "grpo", "kl_only", "saga"]
+    left_out = {"kl": {"grpo"}, "grpo": {"kl"}, "kl_only": {"dml", "grpo"}}
+    for arm in run.arms[1:-1]:
+        zero = dict.fromkeys(left_out[arm.name], 0.0)
+        weights = replace(run.training.weights, **zero)
+        assert arm.training == replace(run.training, weights=weights)
+        tuning = "frozen" if arm.name == "kl_only" else run.encoder.tuning
+        assert arm.encoder == replace(run.encoder, tuning=tuning)
+
+
+def test_without_ablations_there_are_two_arms(run_file):
+    run = load_run_config(run_file())
+    assert run.arms == (run.baseline_arm, run.candidate_arm)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"ablations": ["kl", "kl"]}, "names an arm twice"),
+        ({"ablations": ["saga"]}, "kl_only"),
+        ({"ablations": ["kl_only"], "training": {"steps": 7, "weights": {"kl": 0}}}, "kl is 0"),
+        ({"study": "nothing"}, "study: nothing is neither a bundled study"),
+    ],
+)
+def test_impossible_ablations_and_studies_are_refused(run_file, changes, message):
+    with pytest.raises(UserInputError, match=message):
+        load_run_config(run_file(**changes))
 
 
 def test_the_baseline_of_a_candidate_without_labels_learns_from_labels(run_file):

@@ -1,5 +1,7 @@
 """True answers, as the oracle teaches them."""
 
+import json
+
 import pandas as pd
 import pytest
 from transformers import AutoTokenizer
@@ -8,7 +10,13 @@ from saga.errors import UserInputError
 from saga.supervisors.checkpoint import EMBEDDED
 from saga.supervisors.pretraining.tokenizer import answer_text, generic_answer_text
 from saga.supervisors.prompts import load_prompt
-from saga.supervisors.truth import attribute_values, true_answer, true_completions
+from saga.supervisors.truth import (
+    attribute_values,
+    description_accuracy,
+    known_values,
+    true_answer,
+    true_completions,
+)
 from saga.supervisors.verdict import parse_answer
 
 A = dict(
@@ -51,3 +59,26 @@ def test_images_without_attributes_are_counted():
     with pytest.raises(UserInputError, match="2 of 3 have none"):
         attribute_values(frame)
     assert attribute_values(frame.iloc[1:2]) == [{"a": "b"}]
+
+
+def answered(first, second):
+    prompt = load_prompt("synthetic_birds")
+    return parse_answer(prompt, true_answer(prompt, first, second))
+
+
+def test_accuracy_counts_both_images_of_every_answer_that_was_read():
+    answers = [[answered(A, B), None], [answered(B, B), answered(A, B)]]
+    found = description_accuracy(answers, [(A, B), (A, B)])
+    assert found == dict.fromkeys(A, 1.0) | {"wing color": 5 / 6, "tail color": 5 / 6}
+
+
+def test_accuracy_of_nothing_read_is_nothing():
+    assert description_accuracy([[None, None]], [(A, B)]) == {}
+
+
+def test_true_values_are_known_only_where_every_row_has_every_attribute():
+    prompt = load_prompt("synthetic_birds")
+    rows = pd.DataFrame({"attributes": [json.dumps(A), json.dumps(B)]})
+    assert known_values(rows, prompt) == [A, B]
+    for other in (None, json.dumps({"wing color": "gray"})):
+        assert known_values(pd.DataFrame({"attributes": [json.dumps(A), other]}), prompt) == []

@@ -202,7 +202,7 @@ def test_rounds_are_divided_by_the_tokens_of_the_whole_buffer(birds, tiny, promp
         ]
         assert shares[1] == pytest.approx(shares[0] * tokens / buffer.tokens, rel=1e-5)
         own.append(shares[1])
-    metrics = trainer._policy_term(buffer)
+    metrics = trainer._policy_term(buffer).metrics
     assert metrics["loss/grpo"] == pytest.approx(sum(own), rel=1e-5)
 
 
