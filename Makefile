@@ -26,9 +26,9 @@ $(READY): requirements.lock pyproject.toml .ci/setup .ci/uv.lock
 run: setup
 	$(VENV)/bin/saga run $(CONFIG) $(ARGS)
 
-## test     the tests: ARGS="-k retriever"
+## test     the tests, a process for each core: ARGS="-k retriever"
 test: setup
-	$(VENV)/bin/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup
