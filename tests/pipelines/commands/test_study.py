@@ -56,6 +56,8 @@ def test_a_cell_that_fails_ends_in_exit_code_1_and_its_log_is_named(saga, config
         (["--set", "tuned=none.yaml"], "Write it with `saga study CONFIG --tune`"),
         (["--tune"], "tuned is not set"),
         (["--tune", "--quick"], "--tune goes with neither"),
+        (["--explain", "--tune"], "--explain goes with neither"),
+        (["--explain"], "none of its trained cells is whole. Run the study first."),
     ],
 )
 def test_wrong_input_is_refused_before_the_work(saga, config, arguments, message):
