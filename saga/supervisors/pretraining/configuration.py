@@ -47,6 +47,7 @@ class PretrainingConfig:
     stages: tuple[Stage, ...] = (
         Stage(64, 2400, 1.5e-3, 6400, probe_weight=0.5, probe_decays=True),
         Stage(96, 850, 1.0e-3, 3200, probe_weight=0.3),
+        Stage(96, 2000, 1.0e-3, 4000, probe_weight=0.0),
     )
     """The curriculum."""
     groups_per_step: int = 12
