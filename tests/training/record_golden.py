@@ -56,7 +56,11 @@ def trajectory() -> dict[str, Any]:
         "images": sha256_bytes(b"".join(pixels)),
         "pairs": pairs_digest(pairs),
         "supervisor": supervisor_digest(EMBEDDED),
-        "steps": history.frame[list(FIGURES)].astype(object).to_dict("records"),
+        # A step in which no pair contributes has no figures of the supervisor's terms.
+        "steps": [
+            {name: None if np.isnan(value) else value for name, value in step.items()}
+            for step in history.frame[list(FIGURES)].to_dict("records")
+        ],
     }
 
 
