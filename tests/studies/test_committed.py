@@ -15,7 +15,7 @@ def cells_of(name: str):
     return study_cells(load_study(STUDIES / name, ["tuned=null", "seeds=1"]), None)
 
 
-@pytest.mark.parametrize("name", ["miniature.yaml", "full.yaml"])
+@pytest.mark.parametrize("name", ["miniature.yaml", "full.yaml", "large.yaml"])
 def test_the_arms_of_a_regime_have_the_same_data_pairs_and_steps(name):
     trained = [cell for cell in cells_of(name) if cell.config.of == "train"]
     for regime in {cell.regime for cell in trained}:
