@@ -57,7 +57,7 @@ def run_report(summary: Facts, pictures: Mapping[str, bytes]) -> str:
         explained={name: text for name, text in METHODS.items() if name in methods},
         compared=compared(differences),
         differences=difference_rows(differences, list(methods), study.get("differences")),
-        study=study,
+        study=_study(study),
         pictures={n: (text, pictures[n]) for n, text in CAPTIONS.items() if n in pictures},
         training=_training(_section(summary, "training")),
         supervisor=_supervisor(_section(summary, "supervisor")),
@@ -98,6 +98,19 @@ def _head(summary: Facts) -> list[tuple[str, str]]:
         ("data", dataset.get("name")),
         ("took", duration(summary["seconds"]) if "seconds" in summary else None),
     )
+
+
+def _study(study: Facts) -> str | None:
+    """Where the study's column comes from; None where there is none."""
+    if "differences" not in study:
+        return None
+    facts = _present(
+        ("of", study.get("date", "")[:10]),
+        ("seeds", study.get("seeds")),
+        ("regime", study.get("regime")),
+    )
+    told = ", ".join(f"{label} {value}" for label, value in facts)
+    return f"The study {study.get('study_id')} ({told}) repeated the comparison on data of its own; a run is one seed."
 
 
 def _training(training: Facts) -> list[tuple[str, str]]:

@@ -97,8 +97,10 @@ def test_a_run_report_says_what_its_summary_says() -> None:
     for piece in (
         "✓ PASS Every gate passed: this encoder may be promoted.",
         "43.1 38.0–48.7",
-        "saga − dml +13.1 (+5.0 to +21.2) better",
-        "saga − pretrained +33.0 (−1.0 to +67.0) not told apart",
+        "saga − dml +13.1 (+5.0 to +21.2) better +9.4 (+6.1 to +12.8)",
+        "saga − pretrained +33.0 (−1.0 to +67.0) not told apart –",
+        "The study plain (of 2026-01-02, seeds 5, regime plain) repeated the comparison",
+        "true values described in the last steps 71.2 %",
         "dml − pretrained −20.0 (−30.0 to −10.0) worse",
         "contributing pairs 41.2 %",
         "reward in the first steps 57.1 %",
