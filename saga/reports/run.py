@@ -110,7 +110,10 @@ def _study(study: Facts) -> str | None:
         ("regime", study.get("regime")),
     )
     told = ", ".join(f"{label} {value}" for label, value in facts)
-    return f"The study {study.get('study_id')} ({told}) repeated the comparison on data of its own; a run is one seed."
+    name = study.get("study_id")
+    return (
+        f"The study {name} ({told}) repeated the comparison on data of its own; a run is one seed."
+    )
 
 
 def _training(training: Facts) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache
+from transformers import Cache
 
 from saga.encoders.tower import VisionTokens
 from saga.errors import UserInputError
@@ -115,10 +115,6 @@ class Backbone:
     def embed(self, ids: Tensor) -> Tensor:
         """Word embeddings of token ids."""
         return self.language.embed_tokens(ids)
-
-    def new_cache(self) -> DynamicCache:
-        """An empty key-value cache."""
-        return DynamicCache(config=self.config.text_config)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Vocabulary logits of hidden states, in float32."""

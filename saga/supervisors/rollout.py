@@ -1,7 +1,7 @@
 """Rollouts: G completions per pair, sampled from the frozen model without gradient (phase B).
 
-The prompt of each pair is prefilled once; its keys and values are then shared out to the group, and
-the completions of all pairs are decoded in one batch. Completions that have ended leave the batch.
+The prompt of each pair is prefilled once and its keys and values kept once; the completions of all
+pairs are decoded in one batch. Completions that have ended leave the batch.
 
 A completion depends on its pair's tokens and seed alone, not on the other pairs of the batch: the
 random numbers of each pair come from a generator of its own, and sampling is by inverse distribution
@@ -19,6 +19,7 @@ from torch import Tensor
 from saga.encoders.tower import VisionTokens
 from saga.supervisors.backbone import Backbone, Prefix
 from saga.supervisors.configuration import RolloutConfig
+from saga.supervisors.shared_prefix import SharedPrefixCache
 
 COMPACT_SHARE = 0.25
 """Ended rows are taken out of the cache once they are this share of it."""
@@ -111,32 +112,36 @@ def roll_out(
     ended = torch.zeros(P * G, dtype=torch.bool, device=device)
 
     embeds, visual = backbone.embed_pairs(prefix, a, b)
-    cache = backbone.new_cache()
+    cache = SharedPrefixCache(backbone.depth)
     positions = prefix.positions_RS[:, None].expand(-1, P, -1)
     hidden_PD = backbone.hidden(embeds, positions, cache=cache, visual=visual)[:, -1]
-    cache.batch_repeat_interleave(G)
     hidden_RD = hidden_PD.repeat_interleave(G, 0)
     rows = torch.arange(P * G, device=device)
 
-    for t in range(limit):
-        logp_RV = token_log_probs(backbone, hidden_RD, config.temperature)
-        token_R = sample(logp_RV, uniform_RT[rows, t], config.top_p)
-        live = ~ended[rows]
-        tokens[rows[live], t] = token_R[live]
-        logps[rows[live], t] = logp_RV.gather(1, token_R[:, None])[live, 0]
-        lengths[rows[live]] = t + 1
-        ended[rows] |= torch.isin(token_R, ends)
-        live = ~ended[rows]
-        if t + 1 == limit or not live.any():
-            break
-        if live.float().mean() <= 1 - COMPACT_SHARE:
-            kept = live.nonzero()[:, 0]
-            rows, token_R = rows[kept], token_R[kept]
-            cache.batch_select_indices(kept)
-        position = torch.full(
-            (prefix.positions_RS.shape[0], len(rows), 1), prefix.next_position + t, device=device
-        )
-        hidden_RD = backbone.hidden(backbone.embed(token_R[:, None]), position, cache=cache)[:, -1]
+    with cache.shared(backbone.language.config, G):
+        for t in range(limit):
+            logp_RV = token_log_probs(backbone, hidden_RD, config.temperature)
+            token_R = sample(logp_RV, uniform_RT[rows, t], config.top_p)
+            live = ~ended[rows]
+            tokens[rows[live], t] = token_R[live]
+            logps[rows[live], t] = logp_RV.gather(1, token_R[:, None])[live, 0]
+            lengths[rows[live]] = t + 1
+            ended[rows] |= torch.isin(token_R, ends)
+            live = ~ended[rows]
+            if t + 1 == limit or not live.any():
+                break
+            if live.float().mean() <= 1 - COMPACT_SHARE:
+                kept = live.nonzero()[:, 0]
+                rows, token_R = rows[kept], token_R[kept]
+                cache.keep(kept)
+            position = torch.full(
+                (prefix.positions_RS.shape[0], len(rows), 1),
+                prefix.next_position + t,
+                device=device,
+            )
+            hidden_RD = backbone.hidden(backbone.embed(token_R[:, None]), position, cache=cache)[
+                :, -1
+            ]
 
     T = int(lengths.max())
     return Completions(

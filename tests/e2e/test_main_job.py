@@ -20,9 +20,11 @@ STEPS = {
     "untrained_encoder",
     "mine_pairs",
     "train_dml",
+    "train_kl_only",
     "train_saga",
     "evaluate_pretrained",
     "evaluate_dml",
+    "evaluate_kl_only",
     "evaluate_saga",
     "gate_candidate",
 }
@@ -30,6 +32,7 @@ NEVER_REUSED = {
     "load_dataset",
     "evaluate_pretrained",
     "evaluate_dml",
+    "evaluate_kl_only",
     "evaluate_saga",
     "gate_candidate",
 }
@@ -68,7 +71,9 @@ def test_the_summary_holds_what_a_run_promises(first: Done, workplace: Path) -> 
     assert summary["model"] == {"name": "tiny", "version": 1}
     data = summary["dataset"]
     assert (data["images"], data["train_classes"], data["test_classes"]) == (40, 4, 6)
-    for method in ("pretrained", "dml", "saga"):
+    assert list(summary["methods"]) == ["pretrained", "dml", "kl_only", "saga"]
+    assert {"saga-dml", "saga-kl_only", "saga-pretrained"} <= summary["differences"].keys()
+    for method in summary["methods"]:
         figures = summary["methods"][method]
         assert all(0 <= figures[metric] <= 1 for metric in METRICS)
         assert figures["steps"] == (0 if method == "pretrained" else 6)
