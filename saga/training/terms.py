@@ -4,7 +4,7 @@ Shapes: P pairs, G group size, T generated tokens, A attributes, Q pooler querie
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +15,53 @@ from saga.errors import UserInputError
 from saga.losses.alignment import alignment_loss
 from saga.losses.grpo import advantages, grpo_loss
 from saga.supervisors.prompts import Prompt, load_prompt
+from saga.supervisors.replay import Replay
 from saga.supervisors.rollout import Completions
-from saga.supervisors.supervisor import Supervisor, Verdicts
+from saga.supervisors.supervisor import Supervisor
 from saga.training.buffer import Buffer, Round
 from saga.training.configuration import TrainingConfig
 from saga.training.microbatch import MicroBatch, tensors_of
 
 
+@dataclass
+class Teachers:
+    """Where the supervisor looked, of a step's first pairs; filled by whoever replays them."""
+
+    left: int
+    """Pairs that may still teach."""
+    maps: list[Tensor] = field(default_factory=list)
+    """(R, A, N) each, a row an image."""
+    tokens: list[Tensor] = field(default_factory=list)
+    """The same images' tokens, (R, N, D)."""
+
+    def take(self, supervisor: Supervisor, held: Round, chunk: Tensor, replay: Replay) -> None:
+        """Maps of the first pairs of a captured replay, as many as are still wanted.
+
+        The teacher of an image is the mean attention over the values that describe it, over the
+        completions of its pair whose verdict was right.
+        """
+        assert replay.capture is not None
+        chunk = chunk[: self.left]
+        self.left -= len(chunk)
+        maps, present = supervisor.teacher_maps(
+            replay.capture,
+            held.verdicts.completions.select(chunk),
+            [held.verdicts.answers[int(p)] for p in chunk],
+            held.verdicts.rewards_PG[chunk] == 1,
+        )
+        # A right verdict is a parsed answer, so every contributing pair has its maps.
+        chunk = chunk.to(present.device)[present]
+        for side, images in ((0, held.first_P), (1, held.second_P)):
+            self.maps.append(maps[present, side])
+            self.tokens.append(held.micro.leaf.tokens_BND.detach()[images[chunk.cpu()]])
+
+
 def policy_gradients(
-    supervisor: Supervisor, held: Round, config: TrainingConfig, token_count: int
+    supervisor: Supervisor,
+    held: Round,
+    config: TrainingConfig,
+    token_count: int,
+    teachers: Teachers | None = None,
 ) -> tuple[dict[str, float], list[Tensor | None]]:
     """L_GRPO's share of one round and its gradient in the round's tokens.
 
@@ -33,6 +71,7 @@ def policy_gradients(
         config: temperature, advantages, pairs at once.
         token_count: generated tokens of the whole buffer; every round is divided by it, so that
             rounds and chunks add up to one big batch.
+        teachers: takes the attention of the same replay, where alignment is to follow.
 
     Returns:
         figures that add up over rounds, and one gradient per tensor of the tokens.
@@ -43,12 +82,16 @@ def policy_gradients(
     advantage_PG = advantages(held.verdicts.rewards_PG, config.standardise)
     for chunk in torch.arange(len(held.first_P)).split(config.replay_pairs):
         completions = held.verdicts.completions.select(chunk)
+        teaches = teachers is not None and teachers.left > 0
         replay = supervisor.replay(
             held.micro.leaf.index(held.first_P[chunk]),
             held.micro.leaf.index(held.second_P[chunk]),
             completions,
             config.rollout,
+            capture=teaches,
         )
+        if teachers is not None and teaches:
+            teachers.take(supervisor, held, chunk, replay)
         inside = token_mask(completions)
         advantage = advantage_PG[chunk].to(replay.logp_PGT.device)
         loss, _ = grpo_loss(replay.logp_PGT, advantage, inside, token_count)
@@ -103,11 +146,9 @@ def alignment_gradients(
     config: TrainingConfig,
     parameters: list[nn.Parameter],
     subjects: list[list[int]],
+    teachers: Teachers | None = None,
 ) -> tuple[dict[str, float], list[Tensor | None]]:
     """L_KL over the images of the buffer's pairs and its gradient in φ.
-
-    The teacher of an image is the mean attention over the values that describe it, over the
-    completions of its pair whose verdict was right.
 
     Args:
         supervisor: the frozen model.
@@ -116,24 +157,13 @@ def alignment_gradients(
         config: temperature, pairs at once.
         parameters: φ.
         subjects: the attributes that each query of the pooler follows.
+        teachers: from the policy's replay; None replays the pairs for their attention alone.
     """
-    teachers, tokens = [], []
-    left = config.alignment_pairs or buffer.kept
-    for held in buffer.rounds:
-        index = torch.arange(len(held.first_P))[:left]
-        left -= len(index)
-        for chunk in index.split(config.replay_pairs):
-            maps, present = _teacher(supervisor, held, chunk, config)
-            # A right verdict is a parsed answer, so every contributing pair has its maps.
-            chunk = chunk.to(present.device)[present]
-            for side, images in ((0, held.first_P), (1, held.second_P)):
-                teachers.append(maps[present, side])
-                tokens.append(held.micro.leaf.tokens_BND.detach()[images[chunk.cpu()]])
-        if left == 0:
-            break
-    if not teachers or not sum(len(t) for t in teachers):
+    if teachers is None:
+        teachers = _replayed_teachers(supervisor, buffer, config)
+    if not teachers.maps or not sum(len(maps) for maps in teachers.maps):
         return {}, [None] * len(parameters)
-    teacher_RAN, tokens_RND = torch.cat(teachers), torch.cat(tokens)
+    teacher_RAN, tokens_RND = torch.cat(teachers.maps), torch.cat(teachers.tokens)
     log_weights_RQN = pooler(tokens_RND).log_weights_BQN
     assert log_weights_RQN is not None, "attention alignment needs an attention pooler"
     teacher_RQN = match_queries(teacher_RAN, subjects)
@@ -142,6 +172,11 @@ def alignment_gradients(
     entropy = -(teacher_RQN * teacher_RQN.clamp_min(1e-9).log()).sum(-1).mean()
     figures = {"loss/kl": float(loss.detach()), "alignment/teacher_entropy": float(entropy)}
     return figures | {"alignment/images": float(len(teacher_RAN))}, list(gradients)
+
+
+def teachers_of(buffer: Buffer, config: TrainingConfig) -> Teachers:
+    """Empty; as many pairs may teach as the configuration says."""
+    return Teachers(config.alignment_pairs or buffer.kept)
 
 
 def match_queries(teacher_RAN: Tensor, subjects: list[list[int]]) -> Tensor:
@@ -201,21 +236,20 @@ def _added(sums: list[Tensor | None], gradients: Iterable[Tensor | None]) -> lis
 
 
 @torch.no_grad()
-def _teacher(
-    supervisor: Supervisor, held: Round, chunk: Tensor, config: TrainingConfig
-) -> tuple[Tensor, Tensor]:
-    verdicts: Verdicts = held.verdicts
-    completions = verdicts.completions.select(chunk)
-    tokens = held.micro.leaf.detach()
-    replay = supervisor.replay(
-        tokens.index(held.first_P[chunk]),
-        tokens.index(held.second_P[chunk]),
-        completions,
-        config.rollout,
-        capture=True,
-    )
-    assert replay.capture is not None
-    answers = [verdicts.answers[int(p)] for p in chunk]
-    return supervisor.teacher_maps(
-        replay.capture, completions, answers, verdicts.rewards_PG[chunk] == 1
-    )
+def _replayed_teachers(supervisor: Supervisor, buffer: Buffer, config: TrainingConfig) -> Teachers:
+    """Of the buffer's first pairs, replayed without gradient."""
+    teachers = teachers_of(buffer, config)
+    for held in buffer.rounds:
+        if teachers.left == 0:
+            break
+        tokens = held.micro.leaf.detach()
+        for chunk in torch.arange(len(held.first_P))[: teachers.left].split(config.replay_pairs):
+            replay = supervisor.replay(
+                tokens.index(held.first_P[chunk]),
+                tokens.index(held.second_P[chunk]),
+                held.verdicts.completions.select(chunk),
+                config.rollout,
+                capture=True,
+            )
+            teachers.take(supervisor, held, chunk, replay)
+    return teachers

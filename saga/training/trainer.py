@@ -75,10 +75,12 @@ from saga.training.state import (
     sweep,
 )
 from saga.training.terms import (
+    Teachers,
     alignment_gradients,
     oracle_gradients,
     policy_gradients,
     query_subjects,
+    teachers_of,
     with_queries,
 )
 
@@ -227,8 +229,9 @@ class Trainer:
         if self.supervisor is not None:
             if weights.judged:
                 metrics |= buffer.metrics() | {"rollout/rounds": float(len(micros))}
-            metrics |= self._weighed(self._policy_term(buffer), weights.grpo)
-            metrics |= self._alignment_term(buffer)
+            teachers = teachers_of(buffer, self.settings) if weights.kl and weights.grpo else None
+            metrics |= self._weighed(self._policy_term(buffer, teachers), weights.grpo)
+            metrics |= self._alignment_term(buffer, teachers)
             metrics |= self._weighed(self._oracle_term(micros), weights.oracle)
         metrics["gradient/total"] = clip(self.parameters, self.settings.optimizer)
         finite = all(np.isfinite(v) for v in metrics.values()) and all(m.finite for m in micros)
@@ -354,8 +357,8 @@ class Trainer:
         }
         return _Term(figures, sums)
 
-    def _policy_term(self, buffer: Buffer) -> "_Term":
-        """L_GRPO over all kept completions; θ alone."""
+    def _policy_term(self, buffer: Buffer, teachers: Teachers | None = None) -> "_Term":
+        """L_GRPO over all kept completions; θ alone. The same replay shows where to look."""
         assert self.supervisor is not None
         if self.settings.weights.grpo == 0 or not buffer.kept:
             return _Term({})
@@ -364,14 +367,14 @@ class Trainer:
         for held in buffer.rounds:
             with self._autocast():
                 part, gradients = policy_gradients(
-                    self.supervisor, held, self.settings, buffer.tokens
+                    self.supervisor, held, self.settings, buffer.tokens, teachers
                 )
             sums.add_encoder(through_tower(held.micro, gradients, self.parameters.encoder), 1.0)
             for name, value in part.items():
                 totals[name] = totals.get(name, 0.0) + value
         return _Term(totals | {"gradient/theta_grpo": norm(sums.encoder)}, sums)
 
-    def _alignment_term(self, buffer: Buffer) -> Metrics:
+    def _alignment_term(self, buffer: Buffer, teachers: Teachers | None) -> Metrics:
         """L_KL on the kept pairs' right completions; φ alone."""
         assert self.supervisor is not None
         if self.settings.weights.kl == 0 or not buffer.kept:
@@ -384,6 +387,7 @@ class Trainer:
                 self.settings,
                 self.parameters.pooler,
                 self.subjects,
+                teachers,
             )
         add_scaled(self.parameters.pooler, gradients, self.settings.weights.kl)
         return metrics | {"gradient/phi_kl": norm(gradients)}

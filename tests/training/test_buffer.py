@@ -9,7 +9,12 @@ from saga.supervisors.rollout import Completions
 from saga.supervisors.supervisor import Verdicts
 from saga.training.buffer import Buffer
 from saga.training.microbatch import MicroBatch, leaf_of
-from saga.training.terms import alignment_gradients, match_queries, policy_gradients
+from saga.training.terms import (
+    alignment_gradients,
+    match_queries,
+    policy_gradients,
+    teachers_of,
+)
 from saga.training.trainer import Trainer
 from tests.training.made import made_arm, made_pairs, script_answers
 from tests.training.test_step import made_trainer, watched_step
@@ -177,6 +182,28 @@ def test_at_most_so_many_pairs_teach_attention(birds, tiny, prompt, monkeypatch,
     metrics, gradients = alignment_of(trainer, buffer, alignment_pairs=most)
     assert metrics["alignment/images"] == images and metrics["loss/kl"] > 0
     assert gradients[0].any()
+
+
+@pytest.mark.parametrize("replay_pairs", [1, 2, 8])
+@pytest.mark.parametrize("most", [1, 3, 4, None])
+def test_the_policys_replay_teaches_what_a_replay_of_its_own_does(
+    birds, tiny, prompt, monkeypatch, most, replay_pairs
+):
+    trainer, buffer = filled(
+        birds, tiny, prompt, monkeypatch, alignment_pairs=most, replay_pairs=replay_pairs
+    )
+    teachers = teachers_of(buffer, trainer.settings)
+    for held in buffer.rounds:
+        policy_gradients(trainer.supervisor, held, trainer.settings, buffer.tokens, teachers)
+    assert teachers.left == 0 and not any(maps.requires_grad for maps in teachers.maps)
+    parts = (trainer.settings, trainer.parameters.pooler, trainer.subjects)
+    (ours, found), (alone, expected) = (
+        alignment_gradients(trainer.supervisor, trainer.pooler, buffer, *parts, given)
+        for given in (teachers, None)
+    )
+    assert ours == pytest.approx(alone, rel=1e-5)
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-4)
 
 
 def test_chunks_do_not_change_alignment(birds, tiny, prompt, monkeypatch):
