@@ -47,7 +47,7 @@ def arms_chart(name: str, arms: Facts) -> bytes:
         arms: by name, as the summary has them; those without figures are left out.
     """
     shown = {arm: found for arm, found in arms.items() if found["recall_at_1"] is not None}
-    title = f"{name}: R@1 on unseen classes, %; a dot is a seed"
+    title = f"{name}: R@1, %"
     figure, (axis,) = panels([title], 1, _height(len(shown)))
     for place, found in enumerate(shown.values()):
         seeds = [100 * value for value in found["per_seed"] if value is not None]
@@ -65,7 +65,7 @@ def differences_chart(name: str, differences: Facts) -> bytes:
         name: of the regime.
         differences: by name, as the summary has them.
     """
-    title = f"{name}: difference of R@1 in points; interval over classes, a dot is a seed"
+    title = f"{name}: difference of R@1, points"
     figure, (axis,) = panels([title], 1, _height(len(differences)))
     for place, found in enumerate(differences.values()):
         seeds = [100 * value for value in found["per_seed"] if value is not None]
@@ -107,9 +107,15 @@ def _regime(name: str, found: Facts) -> dict[str, Any]:
     arms, differences = found["arms"], found["differences"]
     pictures = {}
     if any(arm["recall_at_1"] is not None for arm in arms.values()):
-        pictures["arms"] = ("Means of the seeds, and every seed.", arms_chart(name, arms))
+        pictures["arms"] = (
+            "R@1 on unseen classes: means of the seeds, and a dot for every seed.",
+            arms_chart(name, arms),
+        )
     if differences:
-        caption = "Right of 0 the first arm is better."
+        caption = (
+            "Differences with their intervals over classes, and a dot for every seed. Right of 0 the "
+            "first arm is better."
+        )
         pictures["differences"] = (caption, differences_chart(name, differences))
     return {
         "name": name,
@@ -146,13 +152,13 @@ def _arm(name: str, facts: Facts) -> dict[str, Any]:
     }
 
 
-def _settings(facts: Facts) -> str:
-    """The chosen settings, shortened to their last names, and whose they are."""
+def _settings(facts: Facts) -> list[str]:
+    """The chosen settings, shortened to their last names, and whose they are; a line each."""
     chosen = facts["settings"]
     if not chosen:
-        return "–"
-    text = ", ".join(f"{name.rsplit('.', 1)[-1]} {value:g}" for name, value in chosen.items())
-    return f"{text} (of {facts['settings_from']})" if facts["settings_from"] else text
+        return ["–"]
+    lines = [f"{name.rsplit('.', 1)[-1]} {value:g}" for name, value in chosen.items()]
+    return [*lines, f"(of {facts['settings_from']})"] if facts["settings_from"] else lines
 
 
 def _differences(differences: Facts) -> Iterator[dict[str, Any]]:
