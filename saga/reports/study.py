@@ -28,7 +28,9 @@ def study_report(summary: Facts) -> str:
         verdict=_verdict(summary),
         targets=[(_word(target["met"]), target["words"]) for target in summary["targets"]],
         failed=summary["failed"],
-        regimes=[_regime(name, found) for name, found in summary["regimes"].items()],
+        regimes=[
+            _regime(name, found) for name, found in summary["regimes"].items() if found["arms"]
+        ],
         metrics={name: METRICS[name] for name in SHOWN},
         seeds=summary["seeds"],
         facts=_facts(summary),

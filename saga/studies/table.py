@@ -15,6 +15,8 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield f"{summary['study_id']}: {summary['verdict']}"
     yield from (f"  {target['words']}" for target in summary["targets"])
     for name, regime in summary["regimes"].items():
+        if not regime["arms"]:
+            continue
         yield ""
         yield from _regime(name, regime, summary["seeds"])
     yield ""
