@@ -200,9 +200,9 @@ def along_training(config: CellConfig, arm: str, data: Path, every: int) -> list
         at each of those steps: reward and true values on unseen classes, cosines at the arm's own
         number of pairs, and the figures of the step itself.
     """
+    probe = _Probe(config)
     manifest = cell_manifest(config, data, lambda *_: None)
     pairs = mined(config, manifest)
-    probe = _Probe(config)
     trainer = Trainer(arm_config(config, arm), manifest, pairs)
     rows: list[Facts] = []
     metrics: Facts = {}

@@ -67,7 +67,7 @@ def test_arms_with_verdicts_are_probed_along_their_training(explained):
 
 def test_the_table_names_arms_attributes_and_cosines(explained):
     text = explanation_table(explained[0])
-    for part in ("small: unseen classes", "untrained", "saga at step", "grpo-oracle", "bill color"):
+    for part in ("small: unseen classes", "untrained", "saga at step", "dml-oracle", "bill color"):
         assert part in text
 
 

@@ -17,7 +17,7 @@ def resumable_arm(**changes: Any) -> ArmConfig:
     encoder = EncoderConfig(
         PoolerConfig(normalize_keys=True), "lora", LoraConfig(rank=2, alpha=8, dropout=0.2)
     )
-    settings = {"steps": STEPS, "max_rounds": 2, "flip": True, "checkpoint_every": EVERY} | changes
+    settings = {"steps": STEPS, "max_rounds": 4, "flip": True, "checkpoint_every": EVERY} | changes
     return made_arm(EMBEDDED, encoder=encoder, **settings)
 
 
