@@ -18,7 +18,7 @@ from saga.supervisors.checkpoint import load_checkpoint
 from saga.supervisors.configuration import SupervisorConfig
 from saga.supervisors.prompts import load_prompt
 
-IMAGES, ROUNDS, WARM_UP = 64, 60, 5
+IMAGES, ROUNDS, WARM_UP = 64, 200, 5
 SIDE = 96
 
 
