@@ -194,7 +194,6 @@ def _one(study: StudyConfig, tuned: Tuned | None, name: str, config: Path) -> An
 def _explain(study: StudyConfig, tuned: Tuned | None, config: Path) -> Answer:
     import time
 
-    from pipelines.environment import git_state
     from saga.files import write_json
     from saga.studies.cells import study_cells
     from saga.studies.explanation import explain
@@ -218,7 +217,7 @@ def _explain(study: StudyConfig, tuned: Tuned | None, config: Path) -> Answer:
         "study_id": study_id(study, tuned),
         "regimes": regimes,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    } | git_state()
+    } | runner.git
     write_json(path, facts)
     return Answer(facts, f"{explanation_table(regimes)}\n\n{path}")
 

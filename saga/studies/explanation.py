@@ -9,6 +9,7 @@ import itertools
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -238,10 +239,12 @@ class _Probe:
         self.preprocessor = loaded.preprocessor
         self.supervisor = Supervisor(loaded, prompt, config.supervisor)
         self.before: VisionTokens = tokens_of(self.tower, self.preprocessor, self.birds.images)
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Where the supervisor looks through the untrained tower."""
         verdicts, _ = descriptions(self.supervisor, self.before, self.birds, self.rollout, SEED)
-        self.places: Tensor = attribute_places(
-            self.supervisor, self.before, self.birds, verdicts, self.rollout
-        )
+        return attribute_places(self.supervisor, self.before, self.birds, verdicts, self.rollout)
 
     def measure(self, tower: VisionTower) -> Facts:
         """All probes of one tower."""

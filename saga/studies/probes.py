@@ -172,18 +172,17 @@ def attribute_places(
     sums = torch.zeros(n, A, N)
     first, second, _ = (torch.tensor(column) for column in zip(*birds.pairs))
     for chunk in torch.arange(len(first)).split(REPLAYED):
-        completions = verdicts.completions.select(chunk)
+        chosen = verdicts.select(chunk)
         replay = supervisor.replay(
             tokens.index(first[chunk]),
             tokens.index(second[chunk]),
-            completions,
+            chosen.completions,
             config,
             capture=True,
         )
         assert replay.capture is not None
-        answers = [verdicts.answers[int(p)] for p in chunk]
         maps, present = supervisor.teacher_maps(
-            replay.capture, completions, answers, verdicts.rewards_PG[chunk] == 1
+            replay.capture, chosen.completions, chosen.answers, chosen.rewards_PG == 1
         )
         maps = (maps * present[:, None, None, None]).cpu()
         sums.index_add_(0, first[chunk], maps[:, 0])

@@ -34,6 +34,14 @@ class Verdicts:
     rewards_PG: Tensor
     """1 where the verdict equals the truth, else 0; on the CPU."""
 
+    def select(self, pairs: Tensor) -> "Verdicts":
+        """Those of some pairs, by index."""
+        return Verdicts(
+            self.completions.select(pairs.to(self.completions.lengths_PG.device)),
+            [self.answers[int(p)] for p in pairs],
+            self.rewards_PG[pairs],
+        )
+
     @property
     def parsed_share(self) -> float:
         """Share of completions that could be read."""

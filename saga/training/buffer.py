@@ -70,11 +70,7 @@ class Buffer:
         if not len(chosen):
             return
         first_P, second_P, _ = micro.pair_tensors()
-        kept = Verdicts(
-            verdicts.completions.select(chosen.to(verdicts.completions.lengths_PG.device)),
-            [verdicts.answers[int(p)] for p in chosen],
-            verdicts.rewards_PG[chosen],
-        )
+        kept = verdicts.select(chosen)
         self.rounds.append(Round(micro, first_P[chosen], second_P[chosen], kept))
 
     def _note(self, micro: MicroBatch, verdicts: Verdicts) -> None:

@@ -43,11 +43,9 @@ class Teachers:
         assert replay.capture is not None
         chunk = chunk[: self.left]
         self.left -= len(chunk)
+        verdicts = held.verdicts.select(chunk)
         maps, present = supervisor.teacher_maps(
-            replay.capture,
-            held.verdicts.completions.select(chunk),
-            [held.verdicts.answers[int(p)] for p in chunk],
-            held.verdicts.rewards_PG[chunk] == 1,
+            replay.capture, verdicts.completions, verdicts.answers, verdicts.rewards_PG == 1
         )
         # A right verdict is a parsed answer, so every contributing pair has its maps.
         chunk = chunk.to(present.device)[present]

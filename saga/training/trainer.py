@@ -176,13 +176,14 @@ class Trainer:
         pooler = with_queries(config.encoder.pooler, config.supervisor.prompt)
         self.pooler = build_pooler(pooler, self.tower.width).to(self.device)
         frame = manifest.training()
-        self.truth = attribute_values(frame) if self.settings.weights.oracle > 0 else []
+        self.truth: list[Values] = []
         self.supervisor = None
         self.subjects: list[list[int]] = []
         if self.settings.weights.supervised:
             prompt = load_prompt(config.supervisor.prompt)
             self.supervisor = Supervisor(loaded, prompt, config.supervisor)
-            self.truth = self.truth or known_values(frame, prompt)
+            oracle = self.settings.weights.oracle > 0
+            self.truth = attribute_values(frame) if oracle else known_values(frame, prompt)
             if self.settings.weights.kl > 0:
                 self.subjects = query_subjects(pooler, prompt)
 
@@ -245,7 +246,7 @@ class Trainer:
         return metrics
 
     def encoder_gradients(self) -> dict[str, Tensor]:
-        """θ's gradient of each term that has a weight, at the next batch; nothing is changed.
+        """θ's gradient of each term that has a weight, at the next batch; no weight is changed.
 
         Returns:
             by term ("dml", "grpo", "oracle"), before weights and clipping, flat; a term that had
