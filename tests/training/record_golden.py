@@ -8,8 +8,9 @@ the commit.
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -37,14 +38,15 @@ FIGURES = (
 )
 
 
-def trajectory() -> dict[str, Any]:
+def trajectory(device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
     """Figures of six steps with all three terms, and digests of what went in."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
             birds = made_birds(Path(folder))
-            arm = made_arm(EMBEDDED, (0.5, 0.3, 5.0), steps=6, max_rounds=4)
+            supervisor = replace(EMBEDDED, device=device)
+            arm = made_arm(supervisor, (0.5, 0.3, 5.0), steps=6, max_rounds=4)
             pairs = made_pairs(birds, "stratified")
             _, history = train(arm, birds, pairs)
             pixels = [

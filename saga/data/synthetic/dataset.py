@@ -12,6 +12,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 from PIL import Image
 
+from saga.data.layouts.synthetic import ANNOTATIONS, SCHEMA
 from saga.data.synthetic.attributes import (
     Combination,
     Split,
@@ -24,6 +25,7 @@ from saga.data.synthetic.colors import random_cast
 from saga.data.synthetic.configuration import SyntheticConfig
 from saga.data.synthetic.drawing import Scene, draw_bird
 from saga.files import replace_folder, write_json
+from saga.retrieval.storage import write_table
 
 GENERATOR_VERSION = 1
 """Goes up whenever the same configuration would draw other pixels."""
@@ -68,7 +70,7 @@ def materialise(
             rows += part
             if progress is not None:
                 progress(len(rows), len(jobs) * config.images_per_class)
-        pd.DataFrame(rows).to_parquet(building / "annotations.parquet", index=False)
+        write_table(building / ANNOTATIONS, pd.DataFrame(rows), SCHEMA)
         write_json(building / "synthetic.json", _facts(config))
 
 
