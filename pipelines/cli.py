@@ -1,20 +1,24 @@
 """The command line: commands are declared here and done in pipelines.commands."""
 
 import sys
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from pipelines import answer
+from pipelines.declarations import gates, lineage, monitoring, promotion
+from pipelines.declarations.options import (
+    Debug,
+    Device,
+    Encoder,
+    Json,
+    Settings,
+    Split,
+    do,
+    example,
+)
 from saga import __version__
-
-
-def _example(*lines: str) -> str:
-    """Lines at the end of a command's help, kept as they are."""
-    return "\n".join(["\b", "Example:", *(f"  {line}" for line in lines)])
-
 
 app = typer.Typer(
     name="saga",
@@ -26,22 +30,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 our fault, 2 the input is wrong, 3 a gate or the validation said "
     "no, 130 interrupted.",
 )
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, logs on stderr.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of faults of ours.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change one setting; may be repeated."),
-]
-Encoder = Annotated[
-    str, typer.Argument(metavar="ENCODER", help="A folder, or model:version or model:stage.")
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes the GPU when there is one.")
-]
-Split = Annotated[
-    Literal["test", "validation", "train"], typer.Option(help="Which images are judged.")
-]
 
 
 def _version(wanted: bool) -> None:
@@ -59,7 +47,7 @@ def _saga(
     pass
 
 
-@app.command(epilog=_example("saga run configs/embedded.yaml --set training.steps=60"))
+@app.command(epilog=example("saga run configs/embedded.yaml --set training.steps=60"))
 def run(
     config: Annotated[
         Path | None,
@@ -76,11 +64,11 @@ def run(
     """
     from pipelines.commands.run import resume_hint
 
-    _do("run", as_json, debug, config, settings or [], resume=resume_hint(config, settings or []))
+    do("run", as_json, debug, config, settings or [], resume=resume_hint(config, settings or []))
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         "saga validate configs/cub200-photos.yaml --set dataset.root=data/CUB_200_2011",
         "saga validate data/my-photos --layout folders",
     )
@@ -100,11 +88,11 @@ def validate(
     debug: Debug = False,
 ) -> None:
     """Check a dataset: files, sizes, classes, splits, duplicates. Writes an HTML page."""
-    _do("validate", as_json, debug, source, layout, output, settings or [])
+    do("validate", as_json, debug, source, layout, output, settings or [])
 
 
 @app.command(
-    epilog=_example("saga evaluate encoders/birds configs/embedded.yaml --output evaluation")
+    epilog=example("saga evaluate encoders/birds configs/embedded.yaml --output evaluation")
 )
 def evaluate(
     encoder: Encoder,
@@ -119,10 +107,10 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Recall@K, MAP@R and NMI of any saved encoder on any dataset."""
-    _do("evaluate", as_json, debug, encoder, config, settings or [], split, output, device)
+    do("evaluate", as_json, debug, encoder, config, settings or [], split, output, device)
 
 
-@app.command(epilog=_example("saga embed encoders/birds photos/ --output photos.parquet"))
+@app.command(epilog=example("saga embed encoders/birds photos/ --output photos.parquet"))
 def embed(
     encoder: Encoder,
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of images.")],
@@ -135,10 +123,10 @@ def embed(
     debug: Debug = False,
 ) -> None:
     """Embed images and write the vectors to a file."""
-    _do("embed", as_json, debug, encoder, images, output, batch_size, device)
+    do("embed", as_json, debug, encoder, images, output, batch_size, device)
 
 
-@app.command(epilog=_example("saga search encoders/birds photos.parquet unknown.jpg -k 5"))
+@app.command(epilog=example("saga search encoders/birds photos.parquet unknown.jpg -k 5"))
 def search(
     encoder: Encoder,
     gallery: Annotated[
@@ -151,10 +139,10 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Find the images of a gallery that are nearest to a query image."""
-    _do("search", as_json, debug, encoder, gallery, query, k, device)
+    do("search", as_json, debug, encoder, gallery, query, k, device)
 
 
-@app.command(epilog=_example("saga export birds:production encoders/birds"))
+@app.command(epilog=example("saga export birds:production encoders/birds"))
 def export(
     encoder: Encoder,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write; new or empty.")],
@@ -162,12 +150,12 @@ def export(
     debug: Debug = False,
 ) -> None:
     """Write the deployable folder: weights, preprocessing, model card, no language model."""
-    _do("export", as_json, debug, encoder, folder)
+    do("export", as_json, debug, encoder, folder)
 
 
 @app.command(
     "build-supervisor",
-    epilog=_example("saga build-supervisor configs/supervisor.yaml --output supervisor"),
+    epilog=example("saga build-supervisor configs/supervisor.yaml --output supervisor"),
 )
 def build_supervisor(
     config: Annotated[Path, typer.Argument(help="YAML file of pretraining settings.")],
@@ -179,11 +167,11 @@ def build_supervisor(
     debug: Debug = False,
 ) -> None:
     """Pretrain the tiny supervisor of the embedded example from scratch."""
-    _do("build_supervisor", as_json, debug, config, output, settings or [])
+    do("build_supervisor", as_json, debug, config, output, settings or [])
 
 
 @app.command(
-    epilog=_example(
+    epilog=example(
         "saga study configs/studies/miniature.yaml --quick",
         "saga study configs/studies/miniature.yaml --set data.seed=7",
         "saga study configs/studies/miniature.yaml --cell hazy_habitat/saga/0",
@@ -220,19 +208,11 @@ def study(
 
     changes = settings or []
     resume = resume_hint(config, changes, quick, tune)
-    _do("study", as_json, debug, config, changes, quick, tune, cell, explain, jobs, resume=resume)
+    do("study", as_json, debug, config, changes, quick, tune, cell, explain, jobs, resume=resume)
 
 
-def _do(
-    command: str, as_json: bool, debug: bool, *arguments: Any, resume: str | None = None
-) -> None:
-    """Import a command, heavy libraries and all, and answer what it says."""
-
-    def work() -> answer.Answer:
-        result: answer.Answer = import_module(f"pipelines.commands.{command}").main(*arguments)
-        return result
-
-    answer.perform(work, as_json=as_json, debug=debug, resume=resume or answer.AGAIN)
+for part in (gates, promotion, lineage, monitoring):
+    part.declare(app)
 
 
 def main(arguments: list[str] | None = None) -> None:
