@@ -77,6 +77,9 @@ class RunConfig:
     (configs/studies/results) or the path of a file; null shows none."""
     gates: str = "default"
     """Gate policy: the name of a bundled one (configs/gates) or the path of a file."""
+    monitoring: str = "default"
+    """Drift policy, whose warnings the gates may count: the name of a bundled one (configs/monitoring)
+    or the path of a file."""
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -244,7 +247,8 @@ def _with_seeds(raw: dict[str, Any]) -> dict[str, Any]:
 def _locate_beside(raw: dict[str, Any], folder: Path) -> None:
     """Prompts, gate policies and studies may be named relative to the configuration's own folder."""
     supervisor = raw.get("supervisor")
-    for section, name in ((supervisor, "prompt"), (raw, "gates"), (raw, "study")):
+    own = [(raw, name) for name in ("gates", "monitoring", "study")]
+    for section, name in ((supervisor, "prompt"), *own):
         given = section.get(name) if isinstance(section, dict) else None
         if isinstance(given, str) and given.endswith((".yaml", ".yml", ".json")):
             beside = folder / given
@@ -259,6 +263,15 @@ def gate_policy_path(gates: str) -> Path:
         UserInputError: if there is none of that name.
     """
     return _bundled(CONFIGS / "gates", gates, ".yaml", "gates", "policy")
+
+
+def drift_policy_path(monitoring: str) -> Path:
+    """The file of a drift policy.
+
+    Raises:
+        UserInputError: if there is none of that name.
+    """
+    return _bundled(CONFIGS / "monitoring", monitoring, ".yaml", "monitoring", "drift policy")
 
 
 def study_path(study: str) -> Path:

@@ -18,10 +18,30 @@ class Outcome:
     """Why it failed."""
 
 
+@dataclass(frozen=True)
+class Policies:
+    """What a candidate is held to, as plain values."""
+
+    gates: dict[str, Any]
+    drift: dict[str, Any]
+
+
 def execute(
-    config: RunConfig, run_id: str, policy: dict[str, Any], bound: dict[str, str]
+    config: RunConfig,
+    run_id: str,
+    policies: Policies,
+    bound: dict[str, str],
+    production: str | None,
 ) -> Outcome:
-    """Run the pipeline; a step that fails is told in the outcome, an interrupt is raised."""
+    """Run the pipeline; a step that fails is told in the outcome, an interrupt is raised.
+
+    Args:
+        config: the resolved configuration.
+        run_id: its name.
+        policies: what the candidate is held to.
+        bound: digests of code, supervisor and prompt.
+        production: id of the encoder artifact in production now; None where nothing is.
+    """
     from zenml import Model
     from zenml.client import Client
 
@@ -33,7 +53,7 @@ def execute(
         run_name=run_id, model=Model(name=config.model), on_failure=failures.remember
     )
     try:
-        pipeline(config, policy, bound)
+        pipeline(config, policies.gates, policies.drift, bound, production)
     except Exception as error:
         cause = failures.last()
         if cause is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from saga.gates.decision import GateDecision
     from saga.training.history import TrainingHistory
 
-PRETRAINED = "pretrained"
+PRETRAINED, PRODUCTION = "pretrained", "production"
 COMPARED = ("recall_at_1", "map_at_r")
 EMBEDDED_NOTE = (
     "The embedded supervisor was pretrained on drawn birds and knows nothing else: on other images "
@@ -36,7 +36,9 @@ def summarise(
     arms = [arm.name for arm in config.arms]
     histories = {arm: h for arm in arms if (h := load(run, f"history_{arm}")) is not None}
     reports = {
-        name: r for name in [PRETRAINED, *arms] if (r := load(run, f"report_{name}")) is not None
+        name: r
+        for name in [PRETRAINED, *arms, PRODUCTION]
+        if (r := load(run, f"report_{name}")) is not None
     }
     summary: dict[str, Any] = {
         "run_id": run_id,
@@ -141,7 +143,7 @@ def _differences(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Paired over the same queries, with intervals clustered by class."""
     baseline, *ablations, candidate = arms
-    pairs = [(candidate, other) for other in (baseline, *ablations, PRETRAINED)]
+    pairs = [(candidate, other) for other in (baseline, *ablations, PRETRAINED, PRODUCTION)]
     pairs += [(baseline, PRETRAINED)]
     found: dict[str, dict[str, dict[str, float]]] = {}
     for a, b in pairs:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from saga.reports.page import visible
+
 COLUMNS = {
     "recall_at_1": "R@1",
     "recall_at_2": "R@2",
@@ -49,8 +51,17 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"gates: {summary['gate']['status']}"
     for gate in summary["gate"]["gates"]:
-        yield f"  {gate['status']:<13} {gate['id']}: {gate['reason']}"
+        effect = gate.get("effect", "none")
+        marked = f"{gate['status']:<13} {'' if effect == 'none' else effect:<7}"
+        yield f"  {marked} {gate['id']}: {_one_line(gate['reason'])}"
     yield f"model {model['name']}, version {model['version']} (not promoted)"
+    if summary["gate"]["status"] == "PASS":
+        yield f"promote it: saga promote {model['name']} {model['version']} --to production"
+
+
+def _one_line(reason: str) -> str:
+    """A reason may name classes, whose letters come from outside."""
+    return " ".join(str(visible(reason)).split())
 
 
 def _studied(study: dict[str, Any] | None, pair: str) -> str:

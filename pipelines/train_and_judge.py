@@ -4,29 +4,45 @@ Nothing here promotes. Whatever decides a step's outcome is a parameter or an in
 a step is reused exactly when nothing of that has changed.
 """
 
+from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from zenml import pipeline
+from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from pipelines.configuration import RunConfig
 from steps.evaluate_retrieval import evaluate_retrieval
 from steps.gate_candidate import gate_candidate
 from steps.load_dataset import load_dataset
+from steps.measure_drift import measure_drift
+from steps.measure_encoder import measure_encoder
 from steps.mine_pairs import mine_pairs
 from steps.train_encoder import train_encoder
 from steps.untrained_encoder import untrained_encoder
 from steps.validate_dataset import validate_dataset
 
+PRODUCTION = "production"
+
 
 @pipeline(enable_cache=True, execution_mode=ExecutionMode.FAIL_FAST)
-def train_and_judge(run: RunConfig, policy: dict[str, Any], bound: dict[str, str]) -> None:
-    """Train the baseline, the ablations and the candidate; judge all and the untrained encoder; decide.
+def train_and_judge(
+    run: RunConfig,
+    policy: dict[str, Any],
+    drift_policy: dict[str, Any],
+    bound: dict[str, str],
+    production: str | None = None,
+) -> None:
+    """Train baseline, ablations and candidate; judge them, the untrained and the live encoder; decide.
 
     Args:
         run: the resolved configuration.
         policy: the gates, as plain values.
+        drift_policy: what counts as drift, as plain values.
         bound: digests of code, supervisor and prompt.
+        production: id of the encoder artifact that is in production as the run begins, pinned; None
+            where nothing is.
     """
     limits, code = run.dataset.limits, bound["code"]
     manifest = load_dataset(run.dataset)
@@ -34,21 +50,50 @@ def train_and_judge(run: RunConfig, policy: dict[str, Any], bound: dict[str, str
     untrained = untrained_encoder(run.supervisor, bound)
     pairs = mine_pairs(manifest, validation, untrained, run.mining, limits, code)
 
-    encoders = {"pretrained": untrained}
+    encoders: dict[str, Any] = {"pretrained": untrained}
     for arm in run.arms:
         train = train_encoder.with_options(substitutions={"arm": arm.name})
         encoders[arm.name], _ = train(manifest, pairs, arm, bound, id=f"train_{arm.name}")
+    if production is not None:
+        # In a pipeline's body this is a reference: the artifact is looked up when the run begins.
+        encoders[PRODUCTION] = Client().get_artifact_version(UUID(production))
 
-    reports = {}
+    candidate, baseline = run.candidate_arm.name, run.baseline_arm.name
+    judged = [name for name in (candidate, baseline, PRODUCTION) if name in encoders]
+    plain = replace(run.evaluation, corruptions=())  # the gates do not ask the others
+    reports: dict[str, Any] = {}
     for name, encoder in encoders.items():
         evaluate = evaluate_retrieval.with_options(substitutions={"arm": name})
         reports[name], _ = evaluate(
             manifest,
             encoder,
             name,
-            run.evaluation,
+            run.evaluation if name in judged else plain,
             limits,
             id=f"evaluate_{name}",
             after=pairs,  # which refuses a dataset that failed its validation
         )
-    gate_candidate(reports[run.candidate_arm.name], reports[run.baseline_arm.name], policy)
+
+    measured: dict[str, Any] = {}
+    for name in judged:
+        measure = measure_encoder.with_options(substitutions={"arm": name})
+        measured[name] = measure(
+            manifest, encoders[name], name, limits, id=f"measure_{name}", after=reports[name]
+        )
+    drift = measure_drift(
+        manifest,
+        encoders[candidate],
+        reports[candidate],
+        reports.get(PRODUCTION),
+        drift_policy,
+    )
+    gate_candidate(
+        reports[candidate],
+        reports[baseline],
+        measured[candidate],
+        measured[baseline],
+        drift,
+        policy,
+        production=reports.get(PRODUCTION),
+        measured_production=measured.get(PRODUCTION),
+    )

@@ -3,12 +3,21 @@
 import shlex
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.answer import REFUSED, Answer
-from pipelines.configuration import DEFAULT_CONFIG, RunConfig, gate_policy_path, load_run_config
+from pipelines.configuration import (
+    DEFAULT_CONFIG,
+    RunConfig,
+    drift_policy_path,
+    gate_policy_path,
+    load_run_config,
+)
 from pipelines.preflight import check_inputs
 from pipelines.progress import shown
+
+if TYPE_CHECKING:
+    from pipelines.execution import Policies
 
 RUNS = Path("runs")
 
@@ -19,11 +28,17 @@ def main(config: Path | None, settings: list[str]) -> Answer:
     check_inputs(run)
     from pipelines.home import use_embedded_zenml
     from saga.gates.policy import GatePolicy
+    from saga.monitoring.policy import DriftPolicy
 
-    policy = GatePolicy.load(gate_policy_path(run.gates)).to_dict()
+    gates = GatePolicy.load(gate_policy_path(run.gates))
+    drift = DriftPolicy.load(drift_policy_path(run.monitoring))
     use_embedded_zenml()
+    from pipelines.execution import Policies
+
     with shown():
-        return _perform(run, policy, command_line(config, settings))
+        return _perform(
+            run, Policies(gates.to_dict(), drift.to_dict()), command_line(config, settings)
+        )
 
 
 def command_line(config: Path | None, settings: list[str]) -> str:
@@ -42,9 +57,10 @@ def resume_hint(config: Path | None, settings: list[str]) -> str:
     )
 
 
-def _perform(run: RunConfig, policy: dict[str, Any], command: str) -> Answer:
+def _perform(run: RunConfig, policies: "Policies", command: str) -> Answer:
     from pipelines.execution import execute
     from pipelines.provenance import bound_digests
+    from pipelines.registry import production
     from pipelines.run_folder import new_run_id, write_run
     from pipelines.summary import reused, summarise
     from pipelines.table import table
@@ -52,7 +68,8 @@ def _perform(run: RunConfig, policy: dict[str, Any], command: str) -> Answer:
     started = time.monotonic()
     bound = bound_digests(run.supervisor)
     run_id = new_run_id(RUNS, run.name)
-    outcome = execute(run, run_id, policy, bound)
+    live = production(run.model)
+    outcome = execute(run, run_id, policies, bound, live.artifact_id if live else None)
     summary = summarise(run, run_id, outcome, bound, command)
     summary["reused_steps"] = reused(outcome.run)
     summary["seconds"] = round(time.monotonic() - started, 1)

@@ -1,14 +1,14 @@
 """What the gates said, and the digests of everything they judged."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from saga.errors import UserInputError
 from saga.files import digest_of, write_json
-from saga.gates.base import GateResult, Status
+from saga.gates.base import Effect, GateResult, SliceFigure, Status
 from saga.retrieval.storage import altered, read_facts
 
 DECISION = "decision.json"
@@ -21,6 +21,7 @@ KEYS = {
     "policy_digest",
     "report_digest",
     "references",
+    "evidence",
     "digest",
 }
 
@@ -49,15 +50,21 @@ class GateDecision:
     """Of the candidate's retrieval report."""
     references: Mapping[str, Reference]
     """By role: "baseline", "production", …"""
+    evidence: Mapping[str, str] = field(default_factory=dict)
+    """Digests of what else was looked at: "measurements of the candidate", "drift", …"""
 
     def __post_init__(self) -> None:
         if not self.gates:
             raise ValueError("a decision without gates would let everything pass")
+        for gate in self.gates:
+            harmless = gate.effect is Effect.NONE
+            if gate.status is not Status.INCONCLUSIVE and harmless is not gate.passed:
+                raise ValueError(f"{gate.id} is {gate.status}, and its effect {gate.effect}")
 
     @property
     def status(self) -> Status:
-        """PASS only if every gate passed; else the worst: ERROR, FAIL, INCONCLUSIVE."""
-        found = {gate.status for gate in self.gates}
+        """PASS only if no gate blocks; else the worst of those that do: ERROR, FAIL, INCONCLUSIVE."""
+        found = {gate.status for gate in self.blocking}
         for status in (Status.ERROR, Status.FAIL, Status.INCONCLUSIVE):
             if status in found:
                 return status
@@ -65,8 +72,18 @@ class GateDecision:
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed."""
+        """Whether no gate blocks."""
         return self.status is Status.PASS
+
+    @property
+    def blocking(self) -> tuple[GateResult, ...]:
+        """Gates that keep the candidate from being promoted."""
+        return tuple(gate for gate in self.gates if gate.effect is Effect.BLOCKS)
+
+    @property
+    def warnings(self) -> tuple[GateResult, ...]:
+        """Gates that somebody should look at."""
+        return tuple(gate for gate in self.gates if gate.effect is Effect.WARNS)
 
     @property
     def baseline_digest(self) -> str | None:
@@ -76,12 +93,15 @@ class GateDecision:
 
     @property
     def reason(self) -> str:
-        """One sentence: how many gates passed, and why the first did not."""
-        closed = [gate for gate in self.gates if not gate.passed]
-        if not closed:
-            return f"All {len(self.gates)} gates passed."
-        first = closed[0]
-        return f"{len(closed)} of {len(self.gates)} gates did not pass; {first.id}: {first.reason}"
+        """How many gates block, and why the first of the worst does; else how many warn."""
+        if self.blocking:
+            first = next(gate for gate in self.blocking if gate.status is self.status)
+            return (
+                f"{len(self.blocking)} of {len(self.gates)} gates did not pass; "
+                f"{first.id}: {first.reason}"
+            )
+        warned = f", {len(self.warnings)} with a warning" if self.warnings else ""
+        return f"All {len(self.gates)} gates let it pass{warned}."
 
     @cached_property
     def digest(self) -> str:
@@ -89,8 +109,11 @@ class GateDecision:
         return digest_of(self._facts())
 
     def to_summary(self) -> dict[str, Any]:
-        """What a run's summary says: status and each gate's id, status and reason."""
-        gates = [{"id": g.id, "status": str(g.status), "reason": g.reason} for g in self.gates]
+        """What a run's summary says: status and each gate's id, status, effect and reason."""
+        gates = [
+            {"id": g.id, "status": str(g.status), "effect": str(g.effect), "reason": g.reason}
+            for g in self.gates
+        ]
         return {"status": str(self.status), "gates": gates}
 
     def save(self, folder: Path) -> None:
@@ -108,14 +131,15 @@ class GateDecision:
         facts = read_facts(folder / DECISION, KEYS)
         digest, status = facts.pop("digest"), facts.pop("status")
         try:
-            gates = [GateResult(**g | {"status": Status(g["status"])}) for g in facts.pop("gates")]
+            gates = [_gate(g) for g in facts.pop("gates")]
             references = {k: Reference(**r) for k, r in facts.pop("references").items()}
             decision = cls(gates=tuple(gates), references=references, **facts)
+            intact = decision.digest == digest and decision.status == status
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise UserInputError(
                 f"{folder / DECISION} is not a decision of this version: {error}."
             ) from error
-        if decision.digest != digest or decision.status != status:
+        if not intact:
             raise altered("gate decision", folder)
         return decision
 
@@ -123,10 +147,22 @@ class GateDecision:
         return {
             "status": str(self.status),
             "policy": self.policy,
-            "gates": [asdict(gate) | {"status": str(gate.status)} for gate in self.gates],
+            "gates": [
+                asdict(gate)
+                | {"status": str(gate.status), "effect": str(gate.effect)}
+                | {"slices": [asdict(part) for part in gate.slices]}
+                for gate in self.gates
+            ],
             "encoder_digest": self.encoder_digest,
             "dataset_digest": self.dataset_digest,
             "policy_digest": self.policy_digest,
             "report_digest": self.report_digest,
             "references": {role: asdict(r) for role, r in self.references.items()},
+            "evidence": dict(self.evidence),
         }
+
+
+def _gate(facts: dict[str, Any]) -> GateResult:
+    slices = tuple(SliceFigure(**part) for part in facts["slices"])
+    read = {"status": Status(facts["status"]), "effect": Effect(facts["effect"]), "slices": slices}
+    return GateResult(**facts | read)

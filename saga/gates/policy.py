@@ -1,16 +1,19 @@
 """The gates of a promotion, as a file that people review.
 
     name: default
+    statistics: {alpha: 0.05}
+    cold_start: baseline
     gates:
       - id: …
-        kind: floor
+        test: value_threshold
         …
 
 Strict: an unknown key, another type or an impossible value is refused with the place, what is
-allowed and the nearest name; all problems at once. Every gate must pass, so the order does not
-matter and no correction is needed.
+allowed and the nearest name; all problems at once. Every gate that blocks must pass, so their order
+does not matter and no correction over gates is needed.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,15 +22,30 @@ from typing import Any, Literal
 
 from saga.errors import UserInputError
 from saga.files import digest_of
-from saga.gates.base import Gate
-from saga.gates.floor import Floor
+from saga.gates.base import Gate, Statistics
+from saga.gates.change_threshold import ChangeThreshold
+from saga.gates.equals import Equals
 from saga.gates.non_inferiority import NonInferiority
+from saga.gates.superiority import Superiority
+from saga.gates.value_threshold import ValueThreshold
 from saga.settings.strict_yaml import read_yaml
 from saga.settings.typed import Problems, build, convert, convert_fields
 
-KINDS: dict[str, type[Gate]] = {gate.kind: gate for gate in (Floor, NonInferiority)}
-"""Every kind of gate; a new one is a file of its own and a name here."""
-KIND: Any = Literal[tuple(KINDS)]
+TESTS: dict[str, type[Gate]] = {
+    gate.test: gate
+    for gate in (ValueThreshold, NonInferiority, Superiority, ChangeThreshold, Equals)
+}
+"""Every test; a new one is a file of its own and a name here."""
+TEST: Any = Literal[tuple(TESTS)]
+ColdStart = Literal["refuse", "skip", "baseline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """An encoder must be signed before it may be promoted."""
+
+    public_key: str
+    """PEM file, relative to the policy's."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,13 @@ class GatePolicy:
     """As decisions call it."""
     gates: tuple[Gate, ...]
     """In any order."""
+    statistics: Statistics = Statistics()
+    """Of all gates."""
+    cold_start: ColdStart = "refuse"
+    """Where nothing is in production, gates against it: block ("refuse"), are left out ("skip"), or
+    compare with the baseline instead ("baseline")."""
+    signature: Signature | None = None
+    """None: no signature is asked for."""
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -48,6 +73,8 @@ class GatePolicy:
         for gate_id in ids:
             if ids.count(gate_id) > 1:
                 raise ValueError(f"gates: the id {gate_id} is given twice")
+        if all(gate.severity == "warn" for gate in self.gates):
+            raise ValueError("gates: at least one must block, or everything would pass")
 
     @cached_property
     def digest(self) -> str:
@@ -56,14 +83,22 @@ class GatePolicy:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `from_dict` takes them, defaults filled in."""
-        return {"name": self.name, "gates": [{"kind": g.kind} | asdict(g) for g in self.gates]}
+        plain: dict[str, Any] = {
+            "name": self.name,
+            "statistics": asdict(self.statistics),
+            "cold_start": self.cold_start,
+            "signature": None if self.signature is None else asdict(self.signature),
+            "gates": [{"test": g.test} | asdict(g) for g in self.gates],
+        }
+        copied: dict[str, Any] = json.loads(json.dumps(plain))  # lists in the place of tuples
+        return copied
 
     @classmethod
     def from_dict(cls, values: Any, source: str = "gate policy") -> "GatePolicy":
         """Build a policy from plain values.
 
         Args:
-            values: `name` and a list of `gates`.
+            values: `name`, a list of `gates`, and what else the policy sets.
             source: what messages begin with; the file's name.
 
         Raises:
@@ -79,7 +114,7 @@ class GatePolicy:
         gates = _gates(values.get("gates", ()), problems)
         problems.raise_all()
         try:
-            return cls(top["name"], gates)
+            return cls(gates=gates, **top)
         except ValueError as error:
             raise UserInputError(f"{source}: {error}.") from error
 
@@ -96,7 +131,7 @@ class GatePolicy:
 def _gates(values: Any, problems: Problems) -> tuple[Gate, ...]:
     """Those that can be built."""
     if not isinstance(values, (list, tuple)):
-        problems.add("gates", "gates must be a list of sections with id, kind and so on.")
+        problems.add("gates", "gates must be a list of sections with id, test and so on.")
         return ()
     built = [_gate(gate, f"gates[{i}]", problems) for i, gate in enumerate(values)]
     return tuple(gate for gate in built if gate is not None)
@@ -104,12 +139,12 @@ def _gates(values: Any, problems: Problems) -> tuple[Gate, ...]:
 
 def _gate(values: Any, path: str, problems: Problems) -> Gate | None:
     if not isinstance(values, Mapping):
-        problems.add(path, f"{path} must be a section with id, kind and so on.")
+        problems.add(path, f"{path} must be a section with id, test and so on.")
         return None
     settings = dict(values)
     try:
-        kind = convert(KIND, settings.pop("kind", None))
+        test = convert(TEST, settings.pop("test", None))
     except TypeError as error:
-        problems.add(f"{path}.kind", f"{path}.kind {error}.")
+        problems.add(f"{path}.test", f"{path}.test {error}.")
         return None
-    return build(KINDS[kind], settings, problems, path)
+    return build(TESTS[test], settings, problems, path)

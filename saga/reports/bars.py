@@ -15,7 +15,7 @@ class Bar:
     high: float
     value: float
     threshold: float
-    """What lies to its right is good."""
+    """What the interval is compared with."""
 
 
 def interval_bar(

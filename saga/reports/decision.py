@@ -1,10 +1,14 @@
 """The page of a gate decision: every gate in words, with its interval against its threshold."""
 
-from saga.gates.base import GateResult, percent, points, spoken
+from saga.gates.base import GateResult, percent, points
 from saga.gates.decision import GateDecision
+from saga.gates.metrics import spoken
 from saga.reports.bars import interval_bar
 from saga.reports.page import render
 from saga.reports.verdicts import VERDICTS
+
+SLICES_SHOWN = 50
+"""Of one gate, those that raise an alarm first."""
 
 
 def decision_page(decision: GateDecision) -> str:
@@ -17,6 +21,11 @@ def decision_page(decision: GateDecision) -> str:
             (g, interval_bar(g.value, g.low, g.high, g.threshold), figures(g))
             for g in decision.gates
         ],
+        sliced=[
+            (g, g.slices[:SLICES_SHOWN], len(g.slices[SLICES_SHOWN:]))
+            for g in decision.gates
+            if g.slices
+        ],
     )
 
 
@@ -27,7 +36,8 @@ def figures(gate: GateResult) -> str:
     say = points if gate.statistic == "difference" else percent
     unit = " points" if gate.statistic == "difference" else ""
     metric = f"{spoken(gate.metric)} " if gate.metric else ""
+    asked = {"least": "at least ", "most": "at most "}.get(gate.limit or "", "threshold ")
     return (
         f"{metric}{say(gate.value)}{unit} ({say(gate.low)} to {say(gate.high)}); "
-        f"threshold {say(gate.threshold)}{unit}"
+        f"{asked}{say(gate.threshold)}{unit}"
     )

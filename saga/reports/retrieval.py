@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from saga.gates.base import GATEABLE, spoken
+from saga.gates.metrics import RATES, spoken
 from saga.reports.page import percent, rates, render
 from saga.retrieval.report import RetrievalReport
 
@@ -56,7 +56,7 @@ def retrieval_page(
 
 def _metric(report: RetrievalReport, name: str) -> tuple[str, str, str]:
     """Its name, value and interval, for a row of the table."""
-    known = name in GATEABLE or name.startswith("recall_at_")
+    known = name in RATES or name.startswith("recall_at_")
     label = spoken(name) if known else name.upper()
     return label, percent(report.metrics[name]), rates(report.intervals.get(name))
 

@@ -1,7 +1,7 @@
 """What the gates' statuses mean, in words for a page."""
 
 VERDICTS = {
-    "PASS": "Every gate passed: this encoder may be promoted.",
+    "PASS": "No gate blocks: this encoder may be promoted.",
     "FAIL": "At least one gate says no: this encoder must not be promoted.",
     "INCONCLUSIVE": "The data do not tell: this encoder must not be promoted. More test classes "
     "would make the intervals narrower.",

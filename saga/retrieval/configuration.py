@@ -1,8 +1,10 @@
 """Settings of retrieval evaluation."""
 
+import difflib
 from dataclasses import dataclass
 from typing import Literal
 
+from saga.retrieval.corruptions import CORRUPTIONS
 from saga.settings.checks import check_seed
 
 Backend = Literal["torch", "faiss", "faiss-gpu"]
@@ -33,6 +35,9 @@ class RetrievalConfig:
     """Seed of the resampling."""
     slices: tuple[str, ...] = ()
     """Columns of the images' table by whose values the outcomes are also told apart."""
+    corruptions: tuple[str, ...] = ()
+    """Corruptions of the queries (gaussian_noise, gaussian_blur, jpeg, crop) under which they are
+    searched for once more; each costs about as much as the evaluation itself."""
 
     def __post_init__(self) -> None:
         if list(self.ks) != sorted(set(self.ks)) or not set(REPORTED_KS) <= set(self.ks):
@@ -50,3 +55,12 @@ class RetrievalConfig:
             raise ValueError(f"bootstrap must be 0 or at least 200, got {self.bootstrap}")
         if len(set(self.slices)) != len(self.slices):
             raise ValueError(f"slices names a column twice: {list(self.slices)}")
+        for name in self.corruptions:
+            if name not in CORRUPTIONS:
+                near = difflib.get_close_matches(name, CORRUPTIONS, 1)
+                raise ValueError(
+                    f"corruptions: {name} is not one. {f'Nearest: {near[0]}. ' if near else ''}"
+                    f"Allowed: {', '.join(CORRUPTIONS)}"
+                )
+        if len(set(self.corruptions)) != len(self.corruptions):
+            raise ValueError(f"corruptions names one twice: {list(self.corruptions)}")

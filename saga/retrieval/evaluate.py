@@ -1,8 +1,10 @@
 """An encoder's report on some images: embed, search, keep every query's outcome."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from saga.data.configuration import ImageLimits
@@ -31,14 +33,28 @@ def evaluate_encoder(
         encoder: to judge.
         manifest: where the images are.
         frame: rows that are queries and gallery.
-        config: batch size, search, metrics.
+        config: batch size, search, metrics, corruptions.
         name: of the encoder in the report.
         limits: what the image loader accepts.
-        progress: called with (images done, images).
+        progress: called with (images done, images); every corruption embeds all once more.
     """
-    vectors = extract_embeddings(
-        encoder, manifest, frame, config.batch_size, progress, limits=limits
-    )
+    total = len(frame) * (1 + len(config.corruptions))
+
+    def embed(number: int, corruption: str | None) -> np.ndarray:
+        """The pass of this number."""
+        tell = None if progress is None else partial(_tell, progress, number * len(frame), total)
+        return extract_embeddings(
+            encoder,
+            manifest,
+            frame,
+            config.batch_size,
+            tell,
+            limits=limits,
+            corruption=corruption,
+        )
+
+    vectors = embed(0, None)
+    corrupted = {name: embed(i, name) for i, name in enumerate(config.corruptions, start=1)}
     return evaluate_embeddings(
         vectors,
         frame,
@@ -46,4 +62,9 @@ def evaluate_encoder(
         name=name,
         encoder_digest=encoder.digest,
         dataset_digest=manifest.digest,
+        corrupted=corrupted,
     )
+
+
+def _tell(progress: Callable[[int, int], None], before: int, total: int, done: int, _: int) -> None:
+    progress(before + done, total)

@@ -13,6 +13,7 @@ All three are means over queries, not over classes, as papers report them.
 Shapes: n images, E embedding width, B queries of one chunk, k neighbours.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -20,10 +21,11 @@ import pandas as pd
 
 from saga.errors import UserInputError
 from saga.retrieval.configuration import RetrievalConfig
+from saga.retrieval.corruptions import PREFIX
 from saga.retrieval.diagnostics import embedding_diagnostics
 from saga.retrieval.nmi import normalized_mutual_information
 from saga.retrieval.report import RetrievalReport, outcome_column
-from saga.retrieval.search import Neighbours, check_vectors, search_chunks
+from saga.retrieval.search import Neighbours, check_vectors, search, search_chunks
 from saga.retrieval.slices import slice_columns
 from saga.retrieval.statistics import bootstrap_mean, clustered_mean
 
@@ -38,6 +40,7 @@ def evaluate_embeddings(
     name: str,
     encoder_digest: str,
     dataset_digest: str,
+    corrupted: Mapping[str, np.ndarray] | None = None,
 ) -> RetrievalReport:
     """Judge embeddings of one set of images against each other.
 
@@ -49,17 +52,28 @@ def evaluate_embeddings(
         name: what reports call the encoder.
         encoder_digest: recorded.
         dataset_digest: recorded.
+        corrupted: unit vectors (n, E) of the same images under each corruption that the
+            configuration names, by its name.
 
     Raises:
-        ValueError: if lengths differ, ids repeat, or vectors are not finite or not of unit length.
+        ValueError: if lengths differ, ids repeat, vectors are not finite or not of unit length, or
+            the corruptions are not those of the configuration.
         UserInputError: if some class has a single image, which no search can find.
     """
     embeddings = check_vectors("embeddings", embeddings)
     _check_frame(frame, len(embeddings))
+    corrupted = corrupted or {}
+    if set(corrupted) != set(config.corruptions):
+        given = ", ".join(corrupted) or "none"
+        raise ValueError(f"corruptions are {list(config.corruptions)}; embeddings of: {given}")
     slices = slice_columns(frame, config.slices)
     per_query, top1 = _per_query(embeddings, frame, config)
-    per_query = pd.concat([per_query, slices], axis=1)
     labels = frame["class_id"].to_numpy()
+    under = {
+        f"{PREFIX}{c}": _hits_of_corrupted(corrupted[c], embeddings, labels, config)
+        for c in config.corruptions
+    }
+    per_query = pd.concat([per_query, slices], axis=1).assign(**under)
     nmi, clusterer = normalized_mutual_information(embeddings, labels, config.nmi_seed)
     names = [*(f"recall_at_{K}" for K in config.ks), "map_at_r"]
     metrics = {m: float(per_query[outcome_column(m)].mean()) for m in names}
@@ -136,6 +150,17 @@ def _outcomes(
     table["neighbours"] = ids[near.indices[:, :kept]].tolist()
     table["similarities"] = list(near.similarities[:, :kept].astype(np.float32))
     return pd.DataFrame(table)
+
+
+def _hits_of_corrupted(
+    queries: np.ndarray, gallery: np.ndarray, labels: np.ndarray, config: RetrievalConfig
+) -> np.ndarray:
+    """Whether each corrupted query's nearest clean image, but its own, is of its class."""
+    found = search(
+        queries, gallery, 1, exclude_self=True, backend=config.backend, chunk=config.chunk
+    )
+    right: np.ndarray = labels[found.indices[:, 0]] == labels
+    return right
 
 
 def _intervals(

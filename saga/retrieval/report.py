@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from saga.files import digest_of, write_json
 from saga.retrieval.configuration import REPORTED_KS
+from saga.retrieval.corruptions import PREFIX as CORRUPTED
 from saga.retrieval.slices import PREFIX
 from saga.retrieval.storage import altered, read_facts, read_table, rows_digest, write_table
 
@@ -33,6 +34,8 @@ FACTS = (
     "intervals",
     "facts",
 )
+SHAPE = ("ks", "slices", "corruptions")
+"""Which columns the queries' table has; follows from it."""
 
 
 def outcome_column(metric: str) -> str:
@@ -60,7 +63,9 @@ class RetrievalReport:
     per_query: pd.DataFrame
     """One row per query: image_id, class_id, class_name, hit_at_K (bool), first_hit (rank of the
     first hit within the largest K, or <NA>), ap_at_r, neighbours and similarities (the nearest
-    image ids and their cosines, nearest first), and a text column "slice.<name>" per slice."""
+    image ids and their cosines, nearest first), a text column "slice.<name>" per slice, and a
+    column "corrupted.<name>" per corruption: does the corrupted query find its class at rank 1
+    among the clean images, itself left out (bool)."""
     encoder_digest: str
     dataset_digest: str
     config: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +85,18 @@ class RetrievalReport:
     def slices(self) -> tuple[str, ...]:
         """Names of the slices."""
         return tuple(c.removeprefix(PREFIX) for c in self._columns() if c.startswith(PREFIX))
+
+    @property
+    def corruptions(self) -> tuple[str, ...]:
+        """Names of the corruptions under which the queries were searched for once more."""
+        names = (c for c in self._columns() if c.startswith(CORRUPTED))
+        return tuple(c.removeprefix(CORRUPTED) for c in names)
+
+    @property
+    def under_corruption(self) -> dict[str, float]:
+        """Recall@1 of the corrupted queries among the clean images, by corruption."""
+        table = self.per_query
+        return {name: float(table[f"{CORRUPTED}{name}"].mean()) for name in self.corruptions}
 
     @cached_property
     def digest(self) -> str:
@@ -117,7 +134,7 @@ class RetrievalReport:
             ValueError: if a figure is NaN or a column does not have its type.
         """
         folder = Path(folder)
-        shape = {"ks": list(self.ks), "slices": list(self.slices)}
+        shape = {name: list(getattr(self, name)) for name in SHAPE}
         facts = self._facts() | shape | {"digest": self.digest}
         write_table(folder / PER_QUERY, self.per_query, self._schema())
         for name, table in ((PER_CLASS, self.per_class), (PER_SLICE, self.per_slice)):
@@ -132,11 +149,11 @@ class RetrievalReport:
             UserInputError: if files are missing, of another form, or were altered.
         """
         folder = Path(folder)
-        facts = read_facts(folder / REPORT, {*FACTS, "ks", "slices", "digest"})
-        digest, ks, slices = (facts.pop(name) for name in ("digest", "ks", "slices"))
-        if not isinstance(ks, list) or not isinstance(slices, list):
+        facts = read_facts(folder / REPORT, {*FACTS, *SHAPE, "digest"})
+        digest, *shape = (facts.pop(name) for name in ("digest", *SHAPE))
+        if not all(isinstance(names, list) for names in shape):
             raise altered("report", folder)
-        schema = _query_schema(tuple(ks), tuple(slices))
+        schema = _query_schema(*(tuple(names) for names in shape))
         report = cls(per_query=read_table(folder / PER_QUERY, schema), **facts)
         if report.digest != digest:
             raise altered("report", folder)
@@ -157,13 +174,15 @@ class RetrievalReport:
         return table.reset_index()
 
     def _schema(self) -> pa.Schema:
-        return _query_schema(self.ks, self.slices)
+        return _query_schema(self.ks, self.slices, self.corruptions)
 
     def _facts(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in FACTS}
 
 
-def _query_schema(ks: tuple[int, ...], slices: tuple[str, ...]) -> pa.Schema:
+def _query_schema(
+    ks: tuple[int, ...], slices: tuple[str, ...], corruptions: tuple[str, ...]
+) -> pa.Schema:
     return pa.schema(
         [
             pa.field("image_id", pa.string()),
@@ -175,6 +194,7 @@ def _query_schema(ks: tuple[int, ...], slices: tuple[str, ...]) -> pa.Schema:
             pa.field("neighbours", pa.list_(pa.string())),
             pa.field("similarities", pa.list_(pa.float32())),
             *(pa.field(f"{PREFIX}{name}", pa.string()) for name in slices),
+            *(pa.field(f"{CORRUPTED}{name}", pa.bool_()) for name in corruptions),
         ]
     )
 

@@ -12,6 +12,9 @@ differences and n_c its queries. Two intervals:
   narrow below some 30 classes.
 
 Both take the classes for a sample of the classes that the service will meet.
+
+Power: with a true difference δ, (D - null) / SE is noncentral t with C - 1 degrees of freedom and
+noncentrality (δ - null) / SE, and SE falls with the root of the number of classes.
 """
 
 from dataclasses import dataclass
@@ -26,7 +29,11 @@ from saga.retrieval.report import RetrievalReport, outcome_column
 LEVEL = 0.95
 RESAMPLES = 4000
 DRAWS_AT_ONCE = 1 << 22
+POWER = 0.8
+MOST_CLASSES = 10**9
+"""More than this is never worth asking for."""
 Method = Literal["clustered_t", "class_bootstrap"]
+Side = Literal["greater", "less"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,97 @@ def bootstrap_mean(
     return Difference(
         mean, float(low), float(high), error, C, int(sizes.sum()), level, "class_bootstrap"
     )
+
+
+def p_value(difference: Difference, null: float, side: Side) -> float:
+    """One-sided p-value of the clustered t test.
+
+    Args:
+        difference: with its class-clustered standard error.
+        null: the difference that the test would rule out: 0, or minus a margin.
+        side: "greater" where the claim is that the true difference is above `null`.
+
+    Returns:
+        The chance of a difference at least as far on that side if the truth were `null`. Without
+        any spread over the classes 0 where the claim holds, else 1.
+
+    Raises:
+        ValueError: if the interval is the bootstrap's, which has no t.
+    """
+    _check_t(difference)
+    if side not in ("greater", "less"):
+        raise ValueError(f"side must be greater or less, got {side!r}")
+    distance = difference.mean - null if side == "greater" else null - difference.mean
+    if difference.standard_error == 0:
+        return float(distance <= 0)
+    return float(stats.t.sf(distance / difference.standard_error, difference.classes - 1))
+
+
+def power(
+    difference: Difference,
+    margin: float,
+    true_difference: float = 0.0,
+    classes: int | None = None,
+) -> float:
+    """Chance that the interval's lower end lies above -margin.
+
+    Args:
+        difference: gives spread over classes and level.
+        margin: the loss that is still allowed; 0 asks for superiority.
+        true_difference: candidate minus reference in truth; 0 for an equal encoder.
+        classes: as many, of the same kind; None takes those of `difference`.
+
+    Raises:
+        ValueError: if the interval is the bootstrap's or there are fewer than two classes.
+    """
+    _check_t(difference)
+    C = difference.classes if classes is None else classes
+    if C < 2:
+        raise ValueError(f"an interval over classes needs at least two, got {C}")
+    error = difference.standard_error * float(np.sqrt(difference.classes / C))
+    if error == 0:
+        return float(true_difference > -margin)
+    least = stats.t.ppf(0.5 + difference.level / 2, C - 1)
+    return float(stats.nct.sf(least, C - 1, (true_difference + margin) / error))
+
+
+def classes_needed(
+    difference: Difference,
+    margin: float,
+    true_difference: float = 0.0,
+    wanted: float = POWER,
+) -> int:
+    """Fewest classes, of the same kind as those seen, with which `power` reaches `wanted`.
+
+    Args:
+        difference: what the classes so far gave.
+        margin: the loss that is still allowed.
+        true_difference: in truth; margin + true_difference must be above 0.
+        wanted: chance of passing, in (0, 1).
+
+    Raises:
+        ValueError: if no number of classes could do, or only more than a thousand million.
+    """
+    if margin + true_difference <= 0:
+        raise ValueError("no number of classes shows a difference that is not there")
+    if not 0 < wanted < 1:
+        raise ValueError(f"wanted must be in (0, 1), got {wanted}")
+    high = 2
+    while power(difference, margin, true_difference, high) < wanted:
+        high *= 2
+        if high > MOST_CLASSES:
+            raise ValueError(f"a difference of {margin + true_difference} needs too many classes")
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = power(difference, margin, true_difference, middle) >= wanted
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _check_t(difference: Difference) -> None:
+    if difference.method != "clustered_t":
+        raise ValueError(f"the t test needs a clustered_t interval, got {difference.method}")
 
 
 def _mean_of(values: pd.Series, level: float, method: Method, seed: int) -> Difference:

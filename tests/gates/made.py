@@ -1,6 +1,6 @@
 """Reports made from outcomes, and the clustered interval written out in loops."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Any
 
@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from saga.retrieval.report import RetrievalReport
+from saga.gates.base import Evidence, Gate, GateResult, Statistics
+from saga.retrieval.report import RetrievalReport, outcome_column
 
 METRICS = {"recall_at_1": "hit_at_1", "recall_at_4": "hit_at_4", "map_at_r": "ap_at_r"}
 
@@ -38,6 +39,63 @@ def report_of(outcomes: list[Any], name: str = "saga", **changes: Any) -> Retrie
         dataset_digest="dataset",
     )
     return replace(report, **changes)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What gates read of an encoder's measurements."""
+
+    figures: dict[str, float]
+    digest: str = "measured"
+    encoder_digest: str = "encoder of saga"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What gates read of a drift report."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    digest: str = "drift"
+
+
+def judge(gate: Gate, candidate: RetrievalReport, **settings: Any) -> GateResult:
+    """A gate's result; `alpha` and other statistics, references by role, and other evidence."""
+    names = ("alpha", "margin_standard_errors")
+    statistics = Statistics(**{n: settings.pop(n) for n in names if n in settings})
+    others = {n: settings.pop(n) for n in ("measurements", "drift") if n in settings}
+    return gate.judge(Evidence(candidate, settings, **others), statistics)
+
+
+def evenly(
+    mean: float, spread: float, classes: int = 20, queries: int = 3, order: int | None = None
+) -> list[list[float]]:
+    """Numbers of each class, whose means over the classes have this mean and deviation.
+
+    Args:
+        order: seed by which the classes are shuffled; None leaves them in rising order.
+    """
+    scores = stats.norm.ppf((np.arange(classes) + 0.5) / classes)
+    if order is not None:
+        scores = np.random.default_rng(order).permutation(scores)
+    means = mean + spread * scores / scores.std(ddof=1)
+    around = np.linspace(-0.01, 0.01, queries)
+    return [(m + around).tolist() for m in means]
+
+
+def with_outcomes(
+    report: RetrievalReport, metric: str, outcomes: list[Any], shift: float = 0.5
+) -> RetrievalReport:
+    """Other outcomes of one metric: `shift` plus these, class by class."""
+    values = shift + np.concatenate([np.asarray(v, float) for v in outcomes])
+    frame = report.per_query.assign(**{outcome_column(metric): values})
+    mean = float(frame[outcome_column(metric)].mean())
+    return replace(report, per_query=frame, metrics=report.metrics | {metric: mean})
+
+
+def with_column(report: RetrievalReport, name: str, values: Any) -> RetrievalReport:
+    """A further column per query."""
+    return replace(report, per_query=report.per_query.assign(**{name: values}))
 
 
 def without(report: RetrievalReport, column: str) -> RetrievalReport:

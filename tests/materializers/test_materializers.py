@@ -18,6 +18,7 @@ from materializers.decision import DecisionMaterializer
 from materializers.folder import FolderMaterializer
 from materializers.history import HistoryMaterializer
 from materializers.manifest import ManifestMaterializer
+from materializers.measurements import MeasurementsMaterializer
 from materializers.pairs import PairSetMaterializer
 from materializers.report import ReportMaterializer
 from materializers.retriever import RetrieverMaterializer
@@ -34,6 +35,7 @@ from saga.gates.gates import decide
 from saga.gates.policy import GatePolicy
 from saga.mining.configuration import MiningConfig
 from saga.mining.miner import mine_pairs
+from saga.retrieval.measurements import Measurements
 from saga.training.history import TrainingHistory
 from tests.retrieval.made import made_report
 
@@ -42,10 +44,10 @@ POLICY = {
     "gates": [
         {
             "id": "floor",
-            "kind": "floor",
+            "test": "value_threshold",
             "metric": "recall_at_1",
-            "threshold": 0.1,
-            "statistic": "point",
+            "at_least": 0.1,
+            "on": "point",
         }
     ],
 }
@@ -112,6 +114,8 @@ def made(kind: str, root: Path) -> Any:
     if kind == "history":
         rows = pd.DataFrame([{"step": 1, "loss/dml": 0.5}, {"step": 2, "loss/kl": 1.0}])
         return TrainingHistory(rows, {"arm": "saga", "steps": 2, "seconds": 1.5})
+    if kind == "measurements":
+        return Measurements("saga", "ab" * 32, {"encode_ms_p95": 4.5, "parameters": 12}, {"n": 3})
     report = made_report([4, 5, 6], 0.4)
     return report if kind == "report" else decide(GatePolicy.from_dict(POLICY), report)
 
@@ -122,6 +126,7 @@ CASES: dict[str, type[FolderMaterializer]] = {
     "retriever": RetrieverMaterializer,
     "history": HistoryMaterializer,
     "report": ReportMaterializer,
+    "measurements": MeasurementsMaterializer,
     "decision": DecisionMaterializer,
 }
 

@@ -183,7 +183,7 @@ def test_a_problem_that_an_override_made_is_told_with_the_override(run_file):
         "--set training.steps=0: training.steps must be at least 1, got 0.",
         "--set oops=1: oops is not a setting. Allowed: name, model, training, baseline, "
         "baseline_encoder, seed, dataset, supervisor, encoder, mining, evaluation, ablations, "
-        "study, gates.",
+        "study, gates, monitoring.",
         "--set name=a/b: name must be 1 to 100 letters, digits, '.', '_' or '-', and begin with a "
         "letter or digit; got 'a/b'.",
     ]

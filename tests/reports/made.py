@@ -92,14 +92,14 @@ def made_decision(threshold: float = 0.1) -> GateDecision:
     gates: list[dict[str, Any]] = [
         {
             "id": "floor",
-            "kind": "floor",
+            "test": "value_threshold",
             "metric": "recall_at_1",
-            "threshold": threshold,
-            "statistic": "lower_bound",
+            "at_least": threshold,
+            "on": "bound",
         },
         {
             "id": "not_worse",
-            "kind": "non_inferiority",
+            "test": "non_inferiority",
             "metric": "recall_at_1",
             "reference": "baseline",
             "margin": 0.02,
@@ -175,7 +175,7 @@ def made_summary(text: str = "plain") -> dict[str, Any]:
         "supervisor": {"name": text, "prompt": "birds", "digest": text, "note": text},
         "gate": {
             "status": "PASS",
-            "gates": [{"id": text, "status": "PASS", "reason": text}],
+            "gates": [{"id": text, "status": "PASS", "effect": "none", "reason": text}],
         },
         "artifacts": {text: {"version": "5", "digest": text}, "pairs": {"version": "2"}},
         "timings": {"load_dataset": 3.21, text: 320.9},

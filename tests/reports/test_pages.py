@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from saga.gates.base import GateResult, Status
+from saga.gates.base import Effect, GateResult, SliceFigure, Status
 from saga.gates.decision import GateDecision
 from saga.reports.attention import attention_overlays
 from saga.reports.bars import interval_bar
-from saga.reports.decision import decision_page
+from saga.reports.decision import SLICES_SHOWN, decision_page, figures
 from saga.reports.evaluation import evaluation_page
 from saga.reports.page import duration, percent, png, points, rates
 from saga.reports.retrieval import retrieval_page
@@ -44,12 +44,16 @@ def made_retrieval(text: str) -> RetrievalReport:
 
 def hostile_decision(text: str) -> GateDecision:
     decision = made_decision()
-    odd = GateResult(text, text, Status.ERROR, text, reference=text)
+    odd = GateResult(text, text, Status.ERROR, text, Effect.BLOCKS, reference=text)
+    numbers = {"value": 0.3, "low": 0.2, "high": 0.4, "threshold": 0.25, "limit": "most"}
+    warned = replace(odd, status=Status.FAIL, effect=Effect.WARNS, metric=text, **numbers)
+    slices = (SliceFigure(text, 4, -0.2, 0.001, True), SliceFigure(text, 4, 0.1, 1.0, False))
     return replace(
         decision,
         policy=text,
-        gates=(*decision.gates, odd),
+        gates=(*decision.gates, odd, replace(warned, slices=slices)),
         references={text: decision.references["baseline"]},
+        evidence={text: text},
     )
 
 
@@ -95,7 +99,7 @@ def test_long_words_may_break_in_every_cell(kind: str) -> None:
 def test_a_run_report_says_what_its_summary_says() -> None:
     text = Page(run_report(made_summary(), PICTURES)).text
     for piece in (
-        "✓ PASS Every gate passed: this encoder may be promoted.",
+        "✓ PASS No gate blocks: this encoder may be promoted.",
         "43.1 38.0–48.7",
         "saga − dml +13.1 (+5.0 to +21.2) better +9.4 (+6.1 to +12.8)",
         "saga − pretrained +33.0 (−1.0 to +67.0) not told apart –",
@@ -270,7 +274,111 @@ def test_a_decision_page_gives_every_gate_its_reason_and_its_bar(
 
 def test_a_gate_that_could_not_be_judged_has_no_bar() -> None:
     page = Page(decision_page(hostile_decision("odd")))
-    assert page.tags.count("svg") == 2 and "could not be judged" in page.text
+    assert page.tags.count("svg") == 3 and "could not be judged" in page.text
+
+
+def lone_decision(**changes: Any) -> GateDecision:
+    """Of one gate with an interval."""
+    gate = GateResult(
+        "lone",
+        "change_threshold",
+        Status.PASS,
+        "why",
+        metric="map_at_r",
+        statistic="difference",
+        value=-0.02,
+        low=-0.05,
+        high=0.01,
+        threshold=0.04,
+        limit="most",
+    )
+    return replace(made_decision(), gates=(replace(gate, **changes),))
+
+
+OUTCOMES = [
+    (Status.PASS, Effect.NONE, "✓ PASS", None),
+    (Status.FAIL, Effect.BLOCKS, "✗ FAIL blocks", "failed"),
+    (Status.INCONCLUSIVE, Effect.BLOCKS, "? INCONCLUSIVE blocks", "failed"),
+    (Status.ERROR, Effect.BLOCKS, "! ERROR blocks", "failed"),
+    (Status.FAIL, Effect.WARNS, "⚠ FAIL warns, does not block", "warning"),
+    (Status.INCONCLUSIVE, Effect.WARNS, "⚠ INCONCLUSIVE warns, does not block", "warning"),
+    (Status.ERROR, Effect.WARNS, "⚠ ERROR warns, does not block", "warning"),
+    (Status.INCONCLUSIVE, Effect.NONE, "? INCONCLUSIVE allowed by the policy", None),
+]
+
+
+@pytest.mark.parametrize(("status", "effect", "text", "marked"), OUTCOMES)
+@pytest.mark.parametrize("of", ["decision", "run"])
+def test_what_blocks_and_what_warns_are_told_apart(
+    status: Status, effect: Effect, text: str, marked: str | None, of: str
+) -> None:
+    decision = lone_decision(status=status, effect=effect)
+    if of == "decision":
+        page = Page(decision_page(decision))
+    else:
+        page = Page(run_report(made_summary("x") | {"gate": decision.to_summary()}, {}))
+    assert f"{text} why" in page.text
+    classes = {value for tag, name, value in page.attributes if (tag, name) == ("span", "class")}
+    assert ("status warning" in classes) is (effect is Effect.WARNS)
+    assert f"status {status}" in classes or effect is Effect.WARNS
+    if marked and of == "decision":
+        assert marked in classes
+
+
+def test_a_summary_of_before_effects_still_has_its_gates() -> None:
+    summary = made_summary("x")
+    del summary["gate"]["gates"][0]["effect"]
+    assert "✓ PASS x" in Page(run_report(summary, {})).text
+
+
+def test_a_decision_with_warnings_passes_and_counts_them() -> None:
+    decision = made_decision()
+    warned = lone_decision(status=Status.FAIL, effect=Effect.WARNS).gates
+    text = Page(decision_page(replace(decision, gates=decision.gates + warned))).text
+    assert "✓ PASS No gate blocks: this encoder may be promoted." in text
+    assert "All 3 gates let it pass, 1 with a warning." in text
+
+
+@pytest.mark.parametrize(("limit", "word"), [("least", "at least"), ("most", "at most")])
+def test_the_good_side_of_a_bar_is_that_of_its_limit(limit: str, word: str) -> None:
+    decision = lone_decision(limit=limit)
+    page = Page(decision_page(decision))
+    bar = interval_bar(-0.02, -0.05, 0.01, 0.04)
+    assert bar is not None
+    good = {n: float(v) for tag, n, v in page.attributes if tag == "rect" and n in ("x", "width")}
+    expected = {"least": (bar.threshold, 100 - bar.threshold), "most": (0, bar.threshold)}[limit]
+    assert (good["x"], good["width"]) == pytest.approx(expected)
+    assert f"MAP@R -2.0 points (-5.0 to +1.0); {word} +4.0 points" in page.text
+
+
+def test_a_bar_without_a_limit_has_no_good_side() -> None:
+    page = Page(decision_page(lone_decision(limit=None)))
+    assert page.tags.count("svg") == 1 and "rect" not in page.tags
+    assert "threshold +4.0 points" in page.text
+
+
+def test_rates_are_told_as_rates_and_differences_as_points() -> None:
+    (difference,) = lone_decision().gates
+    rate = replace(difference, statistic="bound", value=0.2, low=0.1, high=0.3)
+    assert figures(rate) == "MAP@R 20.0 % (10.0 % to 30.0 %); at most 4.0 %"
+    for missing in ("value", "low", "high", "threshold"):
+        assert figures(replace(difference, **{missing: None})) == ""  # type: ignore[arg-type]
+
+
+def test_slices_are_listed_with_their_alarms_and_the_rest_counted() -> None:
+    alarms = [SliceFigure("lost", 40, -0.25, 0.00123, True)]
+    rest = [SliceFigure(f"s{i:02d}.", 7, 0.001 * i, 1.0, False) for i in range(SLICES_SHOWN + 2)]
+    text = Page(decision_page(lone_decision(slices=(*alarms, *rest)))).text
+    assert "Slices of lone" in text and "lost 40 −25.0 0.00123 ✗ alarm" in text
+    assert "s10. 7 +1.0 1 –" in text and text.count("✗ alarm") == 1
+    assert f"s{SLICES_SHOWN - 2:02d}." in text and f"s{SLICES_SHOWN - 1:02d}." not in text
+    assert "3 more are in decision.json." in text
+    assert "Slices of" not in Page(decision_page(lone_decision())).text
+
+
+def test_everything_else_that_was_looked_at_is_listed_with_its_digest() -> None:
+    text = Page(decision_page(replace(lone_decision(), evidence={"drift": "abc"}))).text
+    assert "drift abc" in text
 
 
 def test_a_bar_places_its_values_in_order_and_in_proportion() -> None:

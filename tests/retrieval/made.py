@@ -36,11 +36,15 @@ def made_embeddings(
 def made_report(
     sizes: list[int], noise: float, seed: int = 0, name: str = "saga", **config: object
 ) -> RetrievalReport:
+    """Corruptions that the configuration names make the queries half as noisy again."""
     frame = made_frame(sizes)
+    settings = RetrievalConfig(**config)  # type: ignore[arg-type]
+    poor = made_embeddings(frame, 1.5 * noise, seed)
     return evaluate_embeddings(
         made_embeddings(frame, noise, seed),
         frame,
-        RetrievalConfig(**config),  # type: ignore[arg-type]
+        settings,
+        corrupted=dict.fromkeys(settings.corruptions, poor),
         name=name,
         encoder_digest=f"encoder of {name} {noise} {seed}",
         dataset_digest=f"dataset {sizes}",

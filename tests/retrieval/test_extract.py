@@ -10,6 +10,7 @@ from saga.data.configuration import ImageLimits
 from saga.data.images import ImageError
 from saga.errors import UserInputError
 from saga.files import sha256_file
+from saga.retrieval.corruptions import corrupt
 from saga.retrieval.extract import extract_embeddings
 
 
@@ -74,3 +75,16 @@ def test_an_encoder_that_gives_nan_is_told(manifest):
     encoder.encode = lambda images, batch_size: np.full((len(images), 3), np.nan, np.float32)
     with pytest.raises(ValueError, match="NaN"):
         extract_embeddings(encoder, manifest, manifest.frame)
+
+
+def test_a_corruption_reaches_every_image_under_its_own_id_whatever_the_batches(manifest):
+    noisy = extract_embeddings(MeanColour(), manifest, manifest.frame, 3, corruption="crop")
+    plain = extract_embeddings(MeanColour(), manifest, manifest.frame)
+    np.testing.assert_allclose(noisy, plain, atol=1e-6)  # one colour stays itself when cropped
+    seen = []
+    encoder = MeanColour()
+    encoder.encode = lambda images, _: seen.extend(images) or np.ones((len(images), 3), np.float32)
+    extract_embeddings(encoder, manifest, manifest.frame, 3, corruption="gaussian_noise")
+    for row, image in zip(manifest.frame.itertuples(), seen, strict=True):
+        clean = Image.open(manifest.image_path(row.path))
+        assert image.tobytes() == corrupt(clean, "gaussian_noise", row.image_id).tobytes()

@@ -211,8 +211,66 @@ def test_embeddings_of_other_images_are_refused():
         {"confidence": 1.0},
         {"bootstrap": 5},
         {"slices": ("a", "a")},
+        {"corruptions": ("jpeg", "jpeg")},
+        {"corruptions": ("gausian_noise",)},
     ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         dataclasses.replace(RetrievalConfig(), **wrong)
+
+
+def test_a_misspelt_corruption_is_told_the_nearest():
+    with pytest.raises(ValueError, match=r"Nearest: gaussian_noise\. Allowed: .*jpeg, crop"):
+        RetrievalConfig(corruptions=("gausian_noise",))
+
+
+@pytest.mark.parametrize("chunk", [3, 1024])
+def test_a_corrupted_query_is_searched_among_the_clean_images_without_its_own(chunk):
+    frame = made_frame(SIZES)
+    clean, poor = made_embeddings(frame, 0.5), made_embeddings(frame, 0.9, seed=0)
+    report = evaluate_embeddings(
+        clean,
+        frame,
+        RetrievalConfig(corruptions=("jpeg",), chunk=chunk),
+        **NAMES,
+        corrupted={"jpeg": poor},
+    )
+    labels = frame["class_id"].to_numpy()
+    scores = poor.astype(float) @ clean.astype(float).T
+    np.fill_diagonal(scores, -np.inf)
+    expected = labels[scores.argmax(1)] == labels
+    np.testing.assert_array_equal(report.per_query["corrupted.jpeg"], expected)
+    assert report.under_corruption == {"jpeg": pytest.approx(expected.mean())}
+    assert report.under_corruption["jpeg"] < report.metrics["recall_at_1"]
+    without = evaluate(clean, frame)
+    pd.testing.assert_frame_equal(
+        report.per_query.drop(columns="corrupted.jpeg"), without.per_query
+    )
+    assert without.corruptions == () and without.under_corruption == {}
+
+
+def test_a_picture_that_corruption_does_not_change_is_found_as_the_clean_one():
+    frame = made_frame(SIZES)
+    clean = made_embeddings(frame, 0.5)
+    report = evaluate_embeddings(
+        clean,
+        frame,
+        RetrievalConfig(corruptions=("crop", "jpeg")),
+        **NAMES,
+        corrupted={"jpeg": clean, "crop": clean},
+    )
+    assert report.corruptions == ("crop", "jpeg")
+    for name in report.corruptions:
+        np.testing.assert_array_equal(
+            report.per_query[f"corrupted.{name}"], report.per_query["hit_at_1"]
+        )
+
+
+def test_embeddings_of_other_corruptions_than_the_settings_name_are_refused():
+    frame = made_frame([3, 4])
+    vectors = made_embeddings(frame, 0.1)
+    with pytest.raises(ValueError, match="embeddings of: none"):
+        evaluate(vectors, frame, corruptions=("jpeg",))
+    with pytest.raises(ValueError, match="embeddings of: crop"):
+        evaluate_embeddings(vectors, frame, RetrievalConfig(), **NAMES, corrupted={"crop": vectors})

@@ -92,3 +92,23 @@ def test_a_report_with_a_figure_that_is_not_a_number_is_not_written(report, tmp_
     with pytest.raises(ValueError):
         broken.save(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_outcomes_under_corruptions_come_back_and_are_part_of_the_digest(tmp_path):
+    report = made_report([2, 4, 6], 0.8, corruptions=("jpeg", "crop"))
+    report.save(tmp_path)
+    again = RetrievalReport.load(tmp_path)
+    assert again.digest == report.digest and again.corruptions == ("jpeg", "crop")
+    assert again.under_corruption == report.under_corruption
+    assert again.per_query["corrupted.jpeg"].dtype == bool
+    other = report.per_query.assign(**{"corrupted.crop": ~report.per_query["corrupted.crop"]})
+    assert dataclasses.replace(report, per_query=other).digest != report.digest
+
+
+@pytest.mark.parametrize("wrong", [[], ["jpeg", "blur"], "jpeg", None])
+def test_a_report_that_names_other_corruptions_than_it_has_does_not_load(tmp_path, wrong):
+    made_report([2, 4, 6], 0.8, corruptions=("jpeg",)).save(tmp_path)
+    facts = json.loads((tmp_path / "report.json").read_text())
+    (tmp_path / "report.json").write_text(json.dumps(facts | {"corruptions": wrong}))
+    with pytest.raises(UserInputError, match="altered|other columns"):
+        RetrievalReport.load(tmp_path)

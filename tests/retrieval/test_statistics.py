@@ -6,10 +6,14 @@ import pytest
 from scipy import stats
 
 from saga.retrieval.statistics import (
+    Difference,
     bootstrap_mean,
+    classes_needed,
     clustered_mean,
     estimate,
+    p_value,
     paired_difference,
+    power,
 )
 from tests.retrieval.made import made_report
 
@@ -138,3 +142,78 @@ def test_clustered_intervals_miss_no_more_often_than_they_say_and_query_interval
     assert 0.025 <= rates["t"] <= 0.075  # binomial 99 % range of a true 5 %
     assert rates["bootstrap"] <= 0.09
     assert rates["query"] > 0.12
+
+
+def difference(mean=0.01, error=0.01, classes=12, level=0.95, method="clustered_t"):
+    reach = stats.t.ppf(0.5 + level / 2, classes - 1) * error
+    return Difference(mean, mean - reach, mean + reach, error, classes, 5 * classes, level, method)
+
+
+def test_with_classes_of_one_size_the_p_value_is_that_of_a_t_test_on_the_class_means():
+    rng = np.random.default_rng(0)
+    values = pd.Series(rng.normal(0.2, 1, size=60))
+    classes = pd.Series(np.repeat(np.arange(12), 5))
+    found, means = clustered_mean(values, classes), values.groupby(classes).mean()
+    for side in ("greater", "less"):
+        for null in (-0.3, 0.0, 0.4):
+            expected = stats.ttest_1samp(means, null, alternative=side).pvalue
+            assert p_value(found, null, side) == pytest.approx(expected)
+
+
+def test_the_p_value_at_an_end_of_the_interval_is_half_of_what_the_interval_leaves_out():
+    found = difference(level=0.9)
+    assert p_value(found, found.low, "greater") == pytest.approx(0.05)
+    assert p_value(found, found.high, "less") == pytest.approx(0.05)
+
+
+def test_without_spread_only_a_claim_that_holds_is_certain():
+    found = difference(mean=0.0, error=0.0)
+    assert p_value(found, 0.0, "greater") == p_value(found, 0.0, "less") == 1
+    assert p_value(found, -0.02, "greater") == p_value(found, 0.02, "less") == 0
+
+
+def test_a_bootstrap_interval_has_no_t_test():
+    found = difference(method="class_bootstrap")
+    for ask in (lambda: p_value(found, 0, "greater"), lambda: classes_needed(found, 0.02)):
+        with pytest.raises(ValueError, match="clustered_t"):
+            ask()
+    with pytest.raises(ValueError, match="side"):
+        p_value(difference(), 0, "two-sided")
+
+
+def test_a_true_loss_of_the_margin_passes_as_often_as_the_level_allows():
+    for level in (0.9, 0.95):
+        found = difference(level=level)
+        assert power(found, 0.02, -0.02) == pytest.approx((1 - level) / 2)
+
+
+def test_power_rises_with_classes_and_margin_and_agrees_with_the_normal_formula_for_many_classes():
+    found = difference(error=0.01, classes=12)
+    by_classes = [power(found, 0.01, classes=C) for C in (2, 6, 12, 50, 500, 50_000)]
+    assert by_classes == sorted(by_classes) and by_classes[-1] > 0.999
+    many = difference(error=0.01, classes=10_000)
+    assert power(many, 0.02) == pytest.approx(stats.norm.cdf(2 - 1.95996), abs=1e-3)
+
+
+def test_the_classes_needed_are_the_fewest_that_suffice():
+    for error in (0.001, 0.01, 0.05):
+        found = difference(error=error)
+        needed = classes_needed(found, 0.02)
+        assert power(found, 0.02, classes=needed) >= 0.8
+        assert needed == 2 or power(found, 0.02, classes=needed - 1) < 0.8
+    assert classes_needed(difference(error=0.0), 0.02) == 2
+
+
+def test_four_times_the_classes_halve_the_margin_that_they_can_show():
+    found = difference(error=0.02, classes=100)
+    ratio = classes_needed(found, 0.01) / classes_needed(found, 0.02)
+    assert ratio == pytest.approx(4, rel=0.02)
+
+
+def test_a_difference_that_is_not_there_needs_no_number_of_classes():
+    with pytest.raises(ValueError, match="not there"):
+        classes_needed(difference(), 0.02, true_difference=-0.02)
+    with pytest.raises(ValueError, match="too many"):
+        classes_needed(difference(), 1e-9)
+    with pytest.raises(ValueError, match="wanted"):
+        classes_needed(difference(), 0.02, wanted=1.0)

@@ -1,0 +1,1 @@
+"""Drift, measured by Evidently and held against a policy."""
