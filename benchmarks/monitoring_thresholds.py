@@ -42,7 +42,7 @@ from steps.drift.live import live_drift
 POLICY = Path(__file__).parents[1] / "configs" / "monitoring" / "default.yaml"
 USED = ("free", "hazy_habitat")
 SEEDS = (12, 13)
-"""A gallery each, in each regime; the limits were chosen on other seeds (0, 1, 10, 11)."""
+"""A gallery each, in each regime; the limits were chosen on seeds 0, 1, 10 and 11."""
 REPEATS = 5
 """Sets of fresh queries for each gallery; those of the first are also changed."""
 CLASSES, TRAIN_CLASSES = 30, 15

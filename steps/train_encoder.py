@@ -8,6 +8,7 @@ from materializers.history import HistoryMaterializer
 from materializers.retriever import RetrieverMaterializer
 from pipelines.checkpoints import locked_folder
 from pipelines.environment import git_state
+from pipelines.lineage.recording import record_step_facts
 from pipelines.progress import reporter
 from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
@@ -37,6 +38,7 @@ def train_encoder(
         arm: supervisor, encoder, losses, optimizer.
         bound: digests of code, supervisor and prompt: recorded; other digests train anew.
     """
+    record_step_facts()
     report = reporter(f"train {arm.name}")
 
     def tell(at: Progress) -> None:

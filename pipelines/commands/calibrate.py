@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from saga.retrieval.measurements import measure_encoder
 
 from pipelines.answer import REFUSED, Answer
 from pipelines.configuration import DEFAULT_CONFIG, RunConfig, gate_policy_path, load_run_config
@@ -22,6 +21,7 @@ from saga.gates.policy import GatePolicy
 from saga.gates.regressions import BROKEN, CLASS_FORGOTTEN, BrokenEncoder, forget_class
 from saga.retrieval.evaluate import evaluate_encoder
 from saga.retrieval.extract import extract_embeddings, load_images
+from saga.retrieval.measurements import measure_encoder
 from saga.retrieval.metrics import evaluate_embeddings
 
 if TYPE_CHECKING:

@@ -59,6 +59,7 @@ def resume_hint(config: Path | None, settings: list[str]) -> str:
 
 def _perform(run: RunConfig, policies: "Policies", command: str) -> Answer:
     from pipelines.execution import execute
+    from pipelines.lineage.recording import record_run_facts
     from pipelines.provenance import bound_digests
     from pipelines.registry import production
     from pipelines.run_folder import new_run_id, write_run
@@ -74,6 +75,7 @@ def _perform(run: RunConfig, policies: "Policies", command: str) -> Answer:
     summary["reused_steps"] = reused(outcome.run)
     summary["seconds"] = round(time.monotonic() - started, 1)
     files = write_run(RUNS / run_id, run, summary, outcome)
+    record_run_facts(run_id, command, RUNS / run_id)
     if outcome.error is not None:
         outcome.error.add_note(f"What was reached: {files[0]}")
         raise outcome.error

@@ -12,7 +12,7 @@ gallery): what the policy would say with so many test classes.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any
 
@@ -58,7 +58,8 @@ class Tally:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self) | {"total": self.total}
+        counts = {n: dict(getattr(self, n)) for n in ("decisions", "blocks", "warnings")}
+        return {"kind": self.kind, "classes": self.classes, "total": self.total} | counts
 
 
 def judge_pairs(
@@ -117,7 +118,8 @@ def decide_pair(
 def of_classes(report: RetrievalReport, classes: np.ndarray) -> RetrievalReport:
     """A report of the queries of some classes."""
     rows = report.per_query[report.per_query["class_id"].isin(classes)].reset_index(drop=True)
-    metrics = {m: float(rows[outcome_column(m)].astype(float).mean()) for m in RATES}
+    kept = [m for m in RATES if outcome_column(m) in rows]
+    metrics = {m: float(rows[outcome_column(m)].astype(float).mean()) for m in kept}
     return replace(report, per_query=rows, metrics=report.metrics | metrics)
 
 

@@ -49,7 +49,7 @@ def command(monkeypatch):
             calls.append(arguments)
             return work()
 
-        monkeypatch.setattr(cli, "import_module", lambda name: SimpleNamespace(main=main))
+        monkeypatch.setattr(options, "import_module", lambda name: SimpleNamespace(main=main))
         return calls
 
     return stand_in
