@@ -1,6 +1,6 @@
 """Evidence-bound promotion: which version is in use, who put it there, on which evidence.
 
-promote(model, "7", "production", GatePolicy.load(path), …)
-rollback(model)
+promote("birds", "7", "production", GatePolicy.load(policy_file), policy_file)
+rollback("birds")
 read_audit("birds")
 """

@@ -18,9 +18,12 @@ shown the same pixels. They are applied to the upright RGB picture before an enc
 import hashlib
 import io
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFilter
+
+if TYPE_CHECKING:
+    from PIL import Image  # loaded where it is used: configurations only need the names
 
 SEED = 0
 NOISE_DEVIATION = 0.12
@@ -37,7 +40,7 @@ PREFIX = "corrupted."
 """A report's per-query column of the corruption "jpeg" is "corrupted.jpeg"."""
 
 
-def corrupt(image: Image.Image, name: str, image_id: str) -> Image.Image:
+def corrupt(image: "Image.Image", name: str, image_id: str) -> "Image.Image":
     """A corrupted copy.
 
     Args:
@@ -52,7 +55,9 @@ def corrupt(image: Image.Image, name: str, image_id: str) -> Image.Image:
     return CORRUPTIONS[name](image, np.random.default_rng(int.from_bytes(seed[:16])))
 
 
-def _gaussian_noise(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _gaussian_noise(image: "Image.Image", rng: np.random.Generator) -> "Image.Image":
+    from PIL import Image
+
     pixels = np.asarray(image, np.float32)
     height, width = pixels.shape[:2]
     grain = max(1.0, min(height, width) / NOISE_GRAINS)
@@ -63,25 +68,29 @@ def _gaussian_noise(image: Image.Image, rng: np.random.Generator) -> Image.Image
     return Image.fromarray(np.rint(noisy.clip(0, 255)).astype(np.uint8))
 
 
-def _gaussian_blur(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _gaussian_blur(image: "Image.Image", rng: np.random.Generator) -> "Image.Image":
+    from PIL import ImageFilter
+
     return image.filter(ImageFilter.GaussianBlur(BLUR_SHARE * min(image.size)))
 
 
-def _jpeg(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _jpeg(image: "Image.Image", rng: np.random.Generator) -> "Image.Image":
+    from PIL import Image
+
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     with Image.open(buffer) as stored:
         return stored.convert("RGB")
 
 
-def _crop(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+def _crop(image: "Image.Image", rng: np.random.Generator) -> "Image.Image":
     width, height = (max(1, round(CROP_SHARE * side)) for side in image.size)
     left = int(rng.integers(image.width - width, endpoint=True))
     top = int(rng.integers(image.height - height, endpoint=True))
     return image.crop((left, top, left + width, top + height))
 
 
-CORRUPTIONS: dict[str, Callable[[Image.Image, np.random.Generator], Image.Image]] = {
+CORRUPTIONS: dict[str, Callable[["Image.Image", np.random.Generator], "Image.Image"]] = {
     "gaussian_noise": _gaussian_noise,
     "gaussian_blur": _gaussian_blur,
     "jpeg": _jpeg,

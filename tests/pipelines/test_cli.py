@@ -12,6 +12,7 @@ import pytest
 
 from pipelines import answer, cli
 from pipelines.answer import Answer
+from pipelines.declarations import options
 from saga import __version__
 from saga.errors import RefusedError, UserInputError
 
@@ -31,6 +32,7 @@ HEAVY = (
     "PIL",
 )
 COMMANDS = ("run", "validate", "evaluate", "embed", "search", "export", "build-supervisor", "study")
+COMMANDS += ("promote", "rollback", "history", "sign", "lineage", "monitor")
 
 
 def exit_code(*arguments: str) -> int:
