@@ -25,6 +25,19 @@ INITIALIZER_RANGE = 0.15
 """Wide enough that attention and features of so few channels are far from uniform."""
 VOCABULARY = 800
 """Bytes and merges, where merges are learnt."""
+VISION = {
+    "depth": 1,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_heads": 2,
+    "patch_size": 8,
+    "spatial_merge_size": 2,
+    "temporal_patch_size": 2,
+    "out_hidden_size": 16,
+    "num_position_embeddings": 16,
+    "deepstack_visual_indexes": [0],
+}
+"""Of a Qwen3-VL tower alone, small enough to be built anew in a test."""
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 

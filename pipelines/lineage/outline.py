@@ -4,19 +4,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.lineage.settings import chosen, dotted
+from saga.reports.comparison import METRICS
 from saga.reports.lineage import Section
 from saga.reports.page import duration, percent
 from saga.settings.describe import plain
 
 UNKNOWN = "not recorded"
-LABELS = {
-    "recall_at_1": "R@1",
-    "recall_at_2": "R@2",
-    "recall_at_4": "R@4",
-    "recall_at_8": "R@8",
-    "map_at_r": "MAP@R",
-    "nmi": "NMI",
-}
 GIGABYTE = 1 << 30
 Rows = Iterator[tuple[str, str]]
 
@@ -144,7 +137,7 @@ def _metrics(metrics: Mapping[str, Mapping[str, float]]) -> Rows:
     names = sorted(metrics, key=lambda name: name != "encoder")
     for name in names:
         figures = metrics[name]
-        shown = [f"{label} {percent(figures[m])}" for m, label in LABELS.items() if m in figures]
+        shown = [f"{label} {percent(figures[m])}" for m, label in METRICS.items() if m in figures]
         yield ("this encoder" if name == "encoder" else name), ", ".join(shown)
 
 

@@ -37,6 +37,7 @@ from saga.mining.configuration import MiningConfig
 from saga.mining.miner import mine_pairs
 from saga.retrieval.measurements import Measurements
 from saga.training.history import TrainingHistory
+from tests.checkpoints import VISION
 from tests.retrieval.made import made_report
 
 POLICY = {
@@ -50,18 +51,6 @@ POLICY = {
             "on": "point",
         }
     ],
-}
-VISION = {
-    "depth": 1,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 16,
-    "num_position_embeddings": 16,
-    "deepstack_visual_indexes": [0],
 }
 
 

@@ -24,20 +24,9 @@ from saga.encoders.preprocess import ImagePreprocessor
 from saga.encoders.retriever import Retriever
 from saga.encoders.towers import build_tower
 from saga.files import sha256_file
+from tests.checkpoints import VISION
 from tests.pipelines.commands.conftest import saga
 
-VISION = {
-    "depth": 1,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 16,
-    "num_position_embeddings": 16,
-    "deepstack_visual_indexes": [0],
-}
 POLICY = """
 name: small
 fewest_rows: 20

@@ -16,20 +16,9 @@ from saga.encoders.retriever import Retriever
 from saga.encoders.towers import build_tower
 from saga.reports.attention import attention_overlays, overlay
 from saga.reports.pictures import GAP, LINE, TILE, row_width
+from tests.checkpoints import VISION
 from tests.reports.made import LIMITS, made_manifest, opened
 
-VISION = {
-    "depth": 1,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 16,
-    "num_position_embeddings": 16,
-    "deepstack_visual_indexes": [0],
-}
 GREY = Image.new("RGB", (80, 80), (120, 120, 120))
 
 

@@ -15,19 +15,8 @@ from saga.encoders.towers import build_tower
 from saga.errors import UserInputError
 from saga.retrieval import measurements
 from saga.retrieval.measurements import UNITS, Measurements, measure_encoder
+from tests.checkpoints import VISION
 
-VISION = {
-    "depth": 1,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 16,
-    "num_position_embeddings": 16,
-    "deepstack_visual_indexes": [0],
-}
 FEW = {"batch_size": 4, "warm_up": 1, "repeats": 5, "batches": 3}
 
 

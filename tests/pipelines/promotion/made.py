@@ -23,20 +23,9 @@ from saga.files import sha256_bytes
 from saga.gates.base import Effect, GateResult, Status
 from saga.gates.decision import GateDecision, Reference
 from saga.gates.policy import GatePolicy
+from tests.checkpoints import VISION
 
 POLICY = Path(__file__).parents[3] / "configs" / "gates" / "default.yaml"
-VISION = {
-    "depth": 1,
-    "hidden_size": 32,
-    "intermediate_size": 32,
-    "num_heads": 2,
-    "patch_size": 8,
-    "spatial_merge_size": 2,
-    "temporal_patch_size": 2,
-    "out_hidden_size": 16,
-    "num_position_embeddings": 16,
-    "deepstack_visual_indexes": [0],
-}
 PASSED = GateResult("floor", "floor", Status.PASS, "Recall@1 is 60.0 %.")
 FAILED = replace(
     PASSED,
