@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.lineage.diff import SECTIONS, unchanged
 from pipelines.lineage.finding import Finding
-from pipelines.lineage.outline import LABELS
+from saga.reports.comparison import METRICS
 from saga.reports.lineage import Section
 from saga.reports.page import percent, points, visible
 from saga.settings.describe import plain
@@ -89,7 +89,7 @@ def _changes(found: Mapping[str, Any]) -> Iterator[str]:
             yield line(f"{row['name']}: {_value(row['from'])} → {_value(row['to'])}{also}", 2)
     yield "unseen classes, %" + ("" if found["same_data"] else "; the data differ")
     for row in found["metrics"]:
-        label = LABELS.get(row["name"], row["name"])
+        label = METRICS.get(row["name"], row["name"])
         was, now = percent(row["from"]), percent(row["to"])
         yield line(f"{label}: {was} → {now} ({points(row['delta'])})", 2)
     if found["gates"]:
