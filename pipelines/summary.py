@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.configuration import RunConfig, study_path
 from pipelines.environment import environment, peak_memory_bytes
 from pipelines.execution import Outcome, artifact, load
+from saga.gates.base import PRODUCTION
 from saga.retrieval.report import RetrievalReport
 from saga.retrieval.statistics import paired_difference
 from saga.studies.published import published
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from saga.gates.decision import GateDecision
     from saga.training.history import TrainingHistory
 
-PRETRAINED, PRODUCTION = "pretrained", "production"
+PRETRAINED = "pretrained"
 COMPARED = ("recall_at_1", "map_at_r")
 EMBEDDED_NOTE = (
     "The embedded supervisor was pretrained on drawn birds and knows nothing else: on other images "

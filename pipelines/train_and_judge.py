@@ -13,6 +13,7 @@ from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from pipelines.configuration import RunConfig
+from saga.gates.base import PRODUCTION
 from steps.evaluate_retrieval import evaluate_retrieval
 from steps.gate_candidate import gate_candidate
 from steps.load_dataset import load_dataset
@@ -22,8 +23,6 @@ from steps.mine_pairs import mine_pairs
 from steps.train_encoder import train_encoder
 from steps.untrained_encoder import untrained_encoder
 from steps.validate_dataset import validate_dataset
-
-PRODUCTION = "production"
 
 
 @pipeline(enable_cache=True, execution_mode=ExecutionMode.FAIL_FAST)

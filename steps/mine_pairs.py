@@ -11,10 +11,8 @@ from saga.data.manifest import DatasetManifest
 from saga.data.validation import ValidationReport
 from saga.encoders.retriever import Retriever
 from saga.mining.configuration import MiningConfig
-from saga.mining.miner import mine_pairs as mine
-from saga.mining.miner import needs_embeddings
+from saga.mining.miner import mine_training_images
 from saga.mining.pairs import PairSet
-from saga.retrieval.extract import extract_embeddings
 
 
 @step(output_materializers={"pairs": PairSetMaterializer})
@@ -28,10 +26,5 @@ def mine_pairs(
 ) -> Annotated[PairSet, "pairs"]:
     """Choose pairs of training images; refuses data whose validation said no."""
     validation.require()
-    frame = manifest.training()
-    if not needs_embeddings(mining):
-        return mine(frame, mining, manifest.digest)
-    vectors = extract_embeddings(
-        untrained, manifest, frame, progress=reporter("embed to mine pairs"), limits=limits
-    )
-    return mine(frame, mining, manifest.digest, vectors, untrained.digest)
+    report = reporter("embed to mine pairs")
+    return mine_training_images(manifest, mining, lambda: untrained, limits, report)

@@ -1,8 +1,9 @@
 """`saga gates calibrate`: false blocks and misses of a gate policy."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from saga.retrieval.metrics import evaluate_embeddings
 if TYPE_CHECKING:
     from saga.data.manifest import DatasetManifest
     from saga.encoders.retriever import Retriever
+    from saga.mining.pairs import PairSet
     from saga.training.arm import ArmConfig
 
 CLASS_COUNTS = (60, 120, 240, 480)
@@ -100,9 +102,10 @@ def _trained(run: RunConfig, arm: str, seeds: int) -> tuple["DatasetManifest", l
     if test["class_id"].nunique() < 2:
         raise UserInputError("A calibration needs at least two test classes.")
     base = {a.name: a for a in run.arms}[arm]
+    pairs = cache(partial(_mined, run, manifest))  # of all seeds, and only if one is trained
     trained = []
     for seed in range(seeds):
-        encoder = _train(run, manifest, _seeded(base, seed))
+        encoder = _train(run, manifest, _seeded(base, seed), pairs)
         report = evaluate_encoder(
             encoder,
             manifest,
@@ -127,31 +130,36 @@ def _seeded(arm: "ArmConfig", seed: int) -> "ArmConfig":
     )
 
 
-def _train(run: RunConfig, manifest: "DatasetManifest", arm: "ArmConfig") -> "Retriever":
-    """An encoder, trained now or by an earlier calibration of the same settings and code."""
-    from dataclasses import asdict
+def _mined(run: RunConfig, manifest: "DatasetManifest") -> "PairSet":
+    from saga.mining.miner import mine_training_images
+    from saga.training.trainer import untrained_retriever
 
+    def untrained() -> "Retriever":
+        return untrained_retriever(run.supervisor)
+
+    return mine_training_images(manifest, run.mining, untrained, run.dataset.limits)
+
+
+def _train(
+    run: RunConfig,
+    manifest: "DatasetManifest",
+    arm: "ArmConfig",
+    pairs: Callable[[], "PairSet"],
+) -> "Retriever":
+    """An encoder, trained now or by an earlier calibration of the same settings and code."""
     from saga.encoders.retriever import Retriever
-    from saga.mining.miner import mine_pairs, needs_embeddings
     from saga.studies.cell import code_digest
-    from saga.training.trainer import train, untrained_retriever
+    from saga.training.trainer import train
 
     key = {"arm": asdict(arm), "mining": asdict(run.mining), "data": manifest.digest}
     folder = home() / "calibration" / digest_of(key | {"code": code_digest()})[:16]
     if (folder / "encoder").exists():
         return Retriever.load(folder / "encoder")
-    frame = manifest.training()
-    vectors, by = None, None
-    if needs_embeddings(run.mining):
-        untrained = untrained_retriever(run.supervisor)
-        vectors = extract_embeddings(untrained, manifest, frame, limits=run.dataset.limits)
-        by = untrained.digest
-    pairs = mine_pairs(frame, run.mining, manifest.digest, vectors, by)
     report = reporter(f"train seed {arm.training.seed}")
     encoder, _ = train(
         arm,
         manifest,
-        pairs,
+        pairs(),
         checkpoint_folder=folder / "checkpoints",
         progress=lambda at: report(at.step, at.steps),
     )

@@ -24,8 +24,9 @@ from saga.gates.metrics import (
     TOLERANCE,
     check_metric,
     figure,
+    of_drift,
+    opening,
     said,
-    spoken,
 )
 from saga.retrieval.statistics import Difference, paired_difference
 
@@ -52,7 +53,7 @@ class ChangeThreshold(Gate):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_metric(self.metric)
-        if self.metric == FLIPS or self.metric.startswith("drift"):
+        if self.metric == FLIPS or of_drift(self.metric):
             raise ValueError(f"metric: {self.metric} compares two encoders already")
         if self.at_least is None and self.at_most is None:
             raise ValueError("give at_least, at_most or both")
@@ -85,11 +86,10 @@ class ChangeThreshold(Gate):
         upper = low is None or (high is not None and high - change < change - low)
         levels = (("at least", low), ("at most", high))
         allowed = " and ".join(f"{s} {self._amount(v)}" for s, v in levels if v is not None)
-        name = spoken(self.metric)
         around = f" ({self._amount(found.low)} to {self._amount(found.high)})" if found else ""
         return self.result(
             status,
-            f"{name[0].upper()}{name[1:]} is {said(self.metric, ours)}, {self.reference} has "
+            f"{opening(self.metric)} is {said(self.metric, ours)}, {self.reference} has "
             f"{said(self.metric, theirs)}: a change of {self._amount(change)}{around}; allowed is "
             f"{allowed}.",
             metric=self.metric,

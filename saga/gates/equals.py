@@ -17,14 +17,13 @@ from typing import ClassVar
 
 from saga.gates.base import Evidence, Gate, GateResult, Statistics, Status
 from saga.gates.metrics import (
-    DRIFT,
-    DRIFT_WARNINGS,
     FLIPS,
     TOLERANCE,
     check_metric,
     figure,
+    of_drift,
+    opening,
     said,
-    spoken,
 )
 
 
@@ -48,7 +47,7 @@ class Equals(Gate):
             raise ValueError(f"metric: {FLIPS} compares two encoders already")
         if (self.value is None) == (self.reference is None):
             raise ValueError("give one of value and reference")
-        if self.reference is not None and self.metric.startswith((DRIFT_WARNINGS, DRIFT)):
+        if self.reference is not None and of_drift(self.metric):
             raise ValueError(f"reference: {self.metric} has none; give a value")
 
     def judge(self, evidence: Evidence, statistics: Statistics) -> GateResult:
@@ -60,11 +59,10 @@ class Equals(Gate):
         assert wanted is not None, "one of the two is given"
         same = math.isclose(ours, wanted, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
         whose = f", as {self.reference} has" if self.reference else ""
-        name = spoken(self.metric)
         verdict = "is" if same else "is not"
         return self.result(
             Status.PASS if same else Status.FAIL,
-            f"{name[0].upper()}{name[1:]} is {said(self.metric, ours)}, which {verdict} the wanted "
+            f"{opening(self.metric)} is {said(self.metric, ours)}, which {verdict} the wanted "
             f"{said(self.metric, wanted)}{whose}.",
             metric=self.metric,
             statistic="point",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from saga.gates.base import (
     BASELINE,
     PRODUCTION,
-    Effect,
     Evidence,
     Gate,
     GateResult,
@@ -69,7 +68,7 @@ def _judge(gate: Gate, policy: GatePolicy, evidence: Evidence) -> GateResult:
             result = gate.failed_to_judge(
                 f"{note}, and the policy says how to begin with `cold_start`: refuse."
             )
-            return replace(result, effect=_refusal(gate))
+            return replace(result, effect=gate.effect(result.status))
         gate = replace(gate, reference=BASELINE)  # type: ignore[call-arg]
     missing = False
     try:
@@ -80,7 +79,3 @@ def _judge(gate: Gate, policy: GatePolicy, evidence: Evidence) -> GateResult:
         result = gate.failed_to_judge(f"It could not be judged: {error}.")
     reason = f"{note}; the baseline stands in. {result.reason}" if note else result.reason
     return replace(result, reason=reason, effect=gate.effect(result.status, missing))
-
-
-def _refusal(gate: Gate) -> Effect:
-    return Effect.BLOCKS if gate.severity == "block" else Effect.WARNS

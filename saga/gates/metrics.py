@@ -61,6 +61,11 @@ def has_outcomes(metric: str) -> bool:
     return metric in RATES or metric == FLIPS
 
 
+def of_drift(metric: str) -> bool:
+    """Whether a metric comes from the drift report, which is of no single encoder."""
+    return metric == DRIFT_WARNINGS or metric.startswith(DRIFT)
+
+
 def figure(
     evidence: Evidence, metric: str, role: str = CANDIDATE, reference: str | None = None
 ) -> float:
@@ -78,7 +83,7 @@ def figure(
     """
     if metric == FLIPS:
         return float(flips(evidence, reference).mean())
-    if metric == DRIFT_WARNINGS or metric.startswith(DRIFT):
+    if of_drift(metric):
         return _drift(evidence, metric)
     if metric in MEASURED:
         return _measured(evidence, metric, role)
@@ -141,6 +146,12 @@ def spoken(metric: str) -> str:
     if metric in RATES:
         return f"Recall@{metric.rpartition('_')[2]}"
     return SPOKEN.get(metric, metric)
+
+
+def opening(metric: str) -> str:
+    """A metric at the beginning of a sentence: "The negative flip rate"."""
+    name = spoken(metric)
+    return f"{name[0].upper()}{name[1:]}"
 
 
 def said(metric: str, value: float) -> str:

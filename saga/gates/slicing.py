@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from saga.gates.base import MissingMetricError
+from saga.retrieval.corruptions import PREFIX as CORRUPTED
 from saga.retrieval.report import RetrievalReport, outcome_column
 from saga.retrieval.slices import PREFIX
 
 CLASS_SIZE, CORRUPTION, CLASS = "class_size", "corruption", "class"
-CORRUPTED = "corrupted."
 SIZES = ("small", "medium", "large")
 
 
@@ -51,15 +51,14 @@ def _of(report: RetrievalReport, rows: pd.DataFrame, metric: str) -> RetrievalRe
 def _corrupted(report: RetrievalReport, metric: str) -> dict[str, RetrievalReport]:
     if metric != "recall_at_1":
         raise ValueError("under corruptions only recall_at_1 is kept")
-    columns = [str(c) for c in report.per_query if str(c).startswith(CORRUPTED)]
-    if not columns:
+    if not report.corruptions:
         raise MissingMetricError(
             f"the report of {report.name} has no corrupted queries: name some in evaluation.corruptions"
         )
     found = {}
-    for column in columns:
-        rows = report.per_query.assign(hit_at_1=report.per_query[column])
-        found[column.removeprefix(CORRUPTED)] = _of(report, rows, metric)
+    for name in report.corruptions:
+        rows = report.per_query.assign(hit_at_1=report.per_query[f"{CORRUPTED}{name}"])
+        found[name] = _of(report, rows, metric)
     return found
 
 

@@ -22,8 +22,8 @@ from saga.gates.metrics import (
     figure,
     has_outcomes,
     interval,
+    opening,
     said,
-    spoken,
 )
 from saga.retrieval.statistics import Difference
 
@@ -79,10 +79,9 @@ class ValueThreshold(Gate):
             )
         status, comment = self._status(value, found)
         against = f" against {self.reference}" if self.reference else ""
-        name = spoken(self.metric)
         return self.result(
             status,
-            f"{name[0].upper()}{name[1:]}{against} is {said(self.metric, value)}{around}, {comment}.",
+            f"{opening(self.metric)}{against} is {said(self.metric, value)}{around}, {comment}.",
             metric=self.metric,
             statistic=self.on,
             value=value,

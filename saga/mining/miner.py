@@ -7,7 +7,8 @@ are where rollouts disagree, and only disagreeing groups teach.
 Shapes: n training images, E embedding width.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,40 @@ import pandas as pd
 from saga.errors import UserInputError
 from saga.mining.configuration import MiningConfig
 from saga.mining.pairs import SCHEMA, PairSet
+from saga.retrieval.extract import Progress, extract_embeddings
 from saga.retrieval.search import search
+
+if TYPE_CHECKING:
+    from saga.data.configuration import ImageLimits
+    from saga.data.manifest import DatasetManifest
+    from saga.encoders.retriever import Retriever
 
 Pair = tuple[int, int]
 TRIES_PER_PAIR = 50
+
+
+def mine_training_images(
+    manifest: "DatasetManifest",
+    config: MiningConfig,
+    untrained: "Callable[[], Retriever]",
+    limits: "ImageLimits",
+    progress: Progress | None = None,
+) -> PairSet:
+    """Pairs of a manifest's training images, which are embedded only where the strategy searches.
+
+    Args:
+        manifest: the data.
+        config: strategy and numbers.
+        untrained: gives the encoder to search with.
+        limits: what the image loader accepts.
+        progress: called with (images embedded, images).
+    """
+    frame = manifest.training()
+    if not needs_embeddings(config):
+        return mine_pairs(frame, config, manifest.digest)
+    encoder = untrained()
+    vectors = extract_embeddings(encoder, manifest, frame, progress=progress, limits=limits)
+    return mine_pairs(frame, config, manifest.digest, vectors, encoder.digest)
 
 
 def mine_pairs(

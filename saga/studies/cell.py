@@ -24,10 +24,9 @@ from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
 from saga.errors import SagaError
 from saga.files import digest_of, replace_folder, sha256_file, write_json
-from saga.mining.miner import mine_pairs, needs_embeddings
+from saga.mining.miner import mine_training_images
 from saga.mining.pairs import PairSet
 from saga.retrieval.evaluate import evaluate_encoder
-from saga.retrieval.extract import extract_embeddings
 from saga.retrieval.report import RetrievalReport
 from saga.studies.cells import CellConfig, arm_config, build_cell
 from saga.studies.store import ENCODER, FACTS, HISTORY, PROGRESS, REPORT, is_whole
@@ -165,12 +164,9 @@ def untrained(config: CellConfig) -> Retriever:
 
 def mined(config: CellConfig, manifest: DatasetManifest) -> PairSet:
     """Pairs of training images, searched with the untrained encoder where the strategy does."""
-    frame = manifest.training()
-    if not needs_embeddings(config.mining):
-        return mine_pairs(frame, config.mining, manifest.digest)
-    encoder = untrained(replace(config, of="pretrained"))
-    vectors = extract_embeddings(encoder, manifest, frame, limits=config.dataset.limits)
-    return mine_pairs(frame, config.mining, manifest.digest, vectors, encoder.digest)
+    tower = replace(config, of="pretrained")
+    limits = config.dataset.limits
+    return mine_training_images(manifest, config.mining, lambda: untrained(tower), limits)
 
 
 def _write(folder: Path, job: Job, result: CellResult, code: str, started: float) -> None:
