@@ -10,7 +10,13 @@ from torch.nn import functional as F
 
 
 def augment(
-    pixels_B3SS: Tensor, seed: list[int], *, flip: bool, crop_scale: float, jitter: float
+    pixels_B3SS: Tensor,
+    seed: list[int],
+    *,
+    flip: bool,
+    crop_scale: float,
+    jitter: float,
+    place: tuple[int, int] | None = None,
 ) -> Tensor:
     """Augmented pixels; each image's changes depend on the seed and its place in the batch alone.
 
@@ -20,10 +26,14 @@ def augment(
         flip: mirror left-right with probability 1/2.
         crop_scale: least share of the image's area that a random square crop keeps; 1 keeps all.
         jitter: most relative change of contrast, and of brightness in units of the normalised range.
+        place: of the first image in its batch, and the batch's size; None where these images are a
+            whole batch.
     """
     rng = np.random.default_rng(seed)
     B = len(pixels_B3SS)
-    draws_B5 = torch.from_numpy(rng.random((B, 5))).to(pixels_B3SS)
+    start, batch = place or (0, B)
+    own = slice(start, start + B)
+    draws_B5 = torch.from_numpy(rng.random((batch, 5))[own]).to(pixels_B3SS)
     if flip:
         mirrored = draws_B5[:, 0] < 0.5
         pixels_B3SS = torch.where(mirrored[:, None, None, None], pixels_B3SS.flip(-1), pixels_B3SS)
@@ -40,6 +50,7 @@ def augment(
             pixels_B3SS, grid, mode="bilinear", padding_mode="reflection", align_corners=False
         )
     if jitter > 0:
-        changes = torch.from_numpy(rng.uniform(-jitter, jitter, (2, B, 1, 1, 1))).to(pixels_B3SS)
+        drawn = rng.uniform(-jitter, jitter, (2, batch, 1, 1, 1))[:, own]
+        changes = torch.from_numpy(drawn).to(pixels_B3SS)
         pixels_B3SS = pixels_B3SS * (1 + changes[0]) + changes[1]
     return pixels_B3SS

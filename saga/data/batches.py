@@ -1,31 +1,42 @@
-"""Images of a manifest's rows as pixels, decoded once and kept small.
+"""Images of a manifest's rows as pixels, read ahead of their use, decoded once and kept small.
 
 Shapes: B images, S side in pixels.
 """
 
+import time
+import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
+from threading import Lock
 
 import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from saga.data.configuration import ImageLimits
-from saga.data.images import load_image
+from saga.data.configuration import ImageLimits, LoadingConfig
 from saga.data.manifest import DatasetManifest
+from saga.data.reading import ImageReader
 from saga.encoders.preprocess import ImagePreprocessor
-from saga.errors import UserInputError
-from saga.files import sha256_file
 
-THREADS = 4
+DEFAULT_LOADING = LoadingConfig()
+GIB = 1 << 30
+Read = Future[np.ndarray]
+"""Gives uint8 (S, S, 3)."""
 
 
 class ImageStore:
     """Batches of pixels by row number.
 
-    Resized images stay in memory as bytes, the least recently used going first when the budget is
-    spent. Whenever a file is read, it is compared with the digest that the manifest recorded.
+    Resized images stay in memory as bytes. In flight are those that were prefetched and not yet
+    asked for, and those of the batch that is asked for; they are never dropped. The others are kept
+    for a next time, the least recently used going first, as long as all together fit the budget.
+    Hence resized images take at most the budget or the images in flight, whichever is more; and each
+    worker holds one file and what it decodes to.
+
+    Whenever a file is read, it is compared with the digest that the manifest recorded. Safe to call
+    from several threads.
     """
 
     def __init__(
@@ -34,7 +45,7 @@ class ImageStore:
         frame: pd.DataFrame,
         limits: ImageLimits,
         preprocessor: ImagePreprocessor,
-        budget_bytes: int = 1 << 30,
+        loading: LoadingConfig = DEFAULT_LOADING,
     ) -> None:
         """Keep the rows; nothing is read yet.
 
@@ -43,13 +54,23 @@ class ImageStore:
             frame: rows of the manifest (path, sha256); batches name them by position.
             limits: what the image loader accepts.
             preprocessor: size and normalisation.
-            budget_bytes: most memory that resized images may take between batches.
+            loading: threads and budget; how far ahead to read is up to who calls `prefetch`.
         """
-        self._manifest, self._limits, self._preprocessor = manifest, limits, preprocessor
-        self._paths, self._sha256 = frame["path"].tolist(), frame["sha256"].tolist()
-        self._budget = budget_bytes
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._kept_bytes = 0
+        self.waited_seconds = 0.0
+        """Time for which `pixels` waited for images, since the store was made."""
+        self._preprocessor = preprocessor
+        # Not a method: reads that are still queued must not keep the store alive.
+        self._read = partial(_resized, ImageReader.of(manifest, frame, limits), preprocessor)
+        self._room = int(loading.cache_gib * GIB) // (3 * preprocessor.size**2)
+        self._lock = Lock()
+        self._in_flight: dict[int, Read] = {}
+        self._kept: OrderedDict[int, Read] = OrderedDict()
+        self._pool = ThreadPoolExecutor(loading.workers, thread_name_prefix="saga-images")
+        weakref.finalize(self, self._pool.shutdown, wait=False, cancel_futures=True)
+
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Begin to read what is not in memory, and hold all of it until it is asked for."""
+        self._hold(indices)
 
     def pixels(self, indices: Sequence[int]) -> Tensor:
         """Float32 (B, 3, S, S), in the order asked for.
@@ -58,35 +79,49 @@ class ImageStore:
             ImageError: if a file is missing or no acceptable image.
             UserInputError: if a file is not the one that the manifest lists.
         """
-        missing = [i for i in dict.fromkeys(indices) if i not in self._kept]
-        read = dict(zip(missing, self._read_all(missing)))
-        images = [read[i] if i in read else self._kept[i] for i in indices]
-        for i, image in zip(indices, images):
-            self._keep(i, image)
-        return self._preprocessor.normalise(np.stack(images))
+        reads = self._hold(indices)
+        self._wait(reads.values())
+        self._let_go(reads)
+        return self._preprocessor.normalise(np.stack([reads[i].result() for i in indices]))
 
-    def _read_all(self, indices: list[int]) -> list[np.ndarray]:
-        if not indices:
-            return []
-        with ThreadPoolExecutor(min(THREADS, len(indices))) as pool:
-            return list(pool.map(self._read, indices))
+    def forget(self) -> None:
+        """Nobody will ask for what was prefetched: its memory may be used again."""
+        with self._lock:
+            self._in_flight.clear()
 
-    def _read(self, index: int) -> np.ndarray:
-        """Uint8 (S, S, 3) of one row."""
-        path = self._manifest.image_path(self._paths[index])
-        if sha256_file(path) != self._sha256[index]:
-            raise UserInputError(
-                f"{path} has changed since the manifest was made: its sha256 differs. "
-                "Load the dataset again, or restore the file."
-            )
-        return self._preprocessor.resize(load_image(path, self._limits))
+    def _hold(self, indices: Sequence[int]) -> dict[int, Read]:
+        """Put images in flight: those kept, those under way already, and the others as new reads."""
+        with self._lock:
+            for i in indices:
+                if i not in self._in_flight:
+                    kept = self._kept.pop(i, None)
+                    self._in_flight[i] = kept or self._pool.submit(self._read, i)
+            self._evict()
+            return {i: self._in_flight[i] for i in indices}
 
-    def _keep(self, index: int, image: np.ndarray) -> None:
-        """Keep an image as the most recently used one, within the budget."""
-        if index not in self._kept:
-            self._kept[index] = image
-            self._kept_bytes += image.nbytes
-        self._kept.move_to_end(index)
-        while self._kept_bytes > self._budget:
-            _, dropped = self._kept.popitem(last=False)
-            self._kept_bytes -= dropped.nbytes
+    def _wait(self, reads: Collection[Read]) -> None:
+        if all(read.done() for read in reads):
+            return
+        began = time.perf_counter()
+        wait(reads)
+        waited = time.perf_counter() - began
+        with self._lock:
+            self.waited_seconds += waited
+
+    def _let_go(self, reads: dict[int, Read]) -> None:
+        """Take images out of flight; those that could be read are kept as most recently used."""
+        with self._lock:
+            for i, read in reads.items():
+                self._in_flight.pop(i, None)
+                if read.exception() is None:
+                    self._kept[i] = read
+                    self._kept.move_to_end(i)
+            self._evict()
+
+    def _evict(self) -> None:
+        while self._kept and len(self._kept) + len(self._in_flight) > self._room:
+            self._kept.popitem(last=False)
+
+
+def _resized(reader: ImageReader, preprocessor: ImagePreprocessor, row: int) -> np.ndarray:
+    return preprocessor.resize(reader.read(row))

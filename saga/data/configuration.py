@@ -1,5 +1,6 @@
 """Settings of a dataset."""
 
+import math
 from dataclasses import dataclass, field
 
 from saga.data.synthetic.configuration import SyntheticConfig
@@ -22,6 +23,26 @@ class ImageLimits:
             raise ValueError(f"max_pixels must be at least 1, got {self.max_pixels}")
         if not self.formats:
             raise ValueError("formats must name at least one format")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadingConfig:
+    """How images come from the disk while the accelerator works on earlier ones."""
+
+    workers: int = 4
+    """Threads that read, verify, decode and resize; each holds one decoded image at a time."""
+    prefetch_batches: int = 2
+    """Batches that are read ahead; 0 reads a batch when it is asked for."""
+    cache_gib: float = 1.0
+    """Most memory that resized images may take between batches, in GiB; 0 keeps none."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        if self.prefetch_batches < 0:
+            raise ValueError(f"prefetch_batches must be at least 0, got {self.prefetch_batches}")
+        if not (self.cache_gib >= 0 and math.isfinite(self.cache_gib)):
+            raise ValueError(f"cache_gib must be at least 0 and finite, got {self.cache_gib}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,12 @@ Allowed formats only, a pixel cap from the header (17 kB can decode to 600 MB), 
 applied, and every mode becomes 8-bit RGB without losing what it shows: 16-bit is scaled (not
 saturated), palettes and CMYK are converted, transparency is put on white. Safe to call from several
 threads.
+
+A file whose digest is to be checked is read once: `read_file`, then `decode_image`.
 """
 
+import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +22,10 @@ from saga.errors import UserInputError
 DEFAULT_LIMITS = ImageLimits()
 ORIENTATION_TAG = 0x0112
 DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I", "F")
+LARGEST_PIXEL_BYTES = 16
+"""Four channels of 32 bits."""
+METADATA_BYTES = 1 << 24
+"""Of a file, beside its pixels."""
 Box = tuple[float, float, float, float]
 
 
@@ -44,7 +52,7 @@ def read_header(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> Header:
     Raises:
         ImageError: if the file is missing, empty, no image, of another format, or too large.
     """
-    with _guarded(path), Image.open(path) as image:
+    with _guarded(path), Image.open(_existing(path)) as image:
         return _checked_header(path, image, limits)
 
 
@@ -54,10 +62,43 @@ def load_image(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
     Raises:
         ImageError: as `read_header`, or if the file is truncated.
     """
-    with _guarded(path), Image.open(path) as image:
-        _checked_header(path, image, limits)
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+    # Not by its name: PIL then maps some files into memory, and mixes up the rows of TIFFs that lie
+    # on their side.
+    with _guarded(path), open(_existing(path), "rb") as file, Image.open(file) as image:
+        return _upright_rgb(path, image, limits)
+
+
+def read_file(path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> bytes:
+    """All of an image file; nothing is decoded.
+
+    Raises:
+        ImageError: if it is missing, empty, cannot be read, or is larger than an uncompressed image
+            of the accepted size.
+    """
+    most = limits.max_pixels * LARGEST_PIXEL_BYTES + METADATA_BYTES
+    with _guarded(path), open(_existing(path), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ImageError(
+                f"{path}: the file has {size:,} bytes; an image of at most {limits.max_pixels:,} "
+                f"pixels needs no more than {most:,}. Replace it or remove its row."
+            )
+        return file.read(size)
+
+
+def decode_image(data: bytes, path: Path, limits: ImageLimits = DEFAULT_LIMITS) -> Image.Image:
+    """What `load_image` gives, from bytes that `read_file` gave.
+
+    Args:
+        data: of the file.
+        path: for messages only.
+        limits: as for `load_image`.
+
+    Raises:
+        ImageError: as `load_image`.
+    """
+    with _guarded(path), Image.open(io.BytesIO(data)) as image:
+        return _upright_rgb(path, image, limits)
 
 
 def transform_box(box: Box, width: int, height: int, orientation: int) -> Box:
@@ -91,7 +132,8 @@ def _move(x: float, y: float, width: int, height: int, orientation: int) -> tupl
 
 
 def _checked_header(path: Path, image: Image.Image, limits: ImageLimits) -> Header:
-    width, height = image.size
+    # As stored; a TIFF's own size is upright already in newer versions of PIL.
+    width, height = getattr(image, "_tile_size", image.size)
     if image.format not in limits.formats:
         raise ImageError(
             f"{path}: format {image.format} is not accepted; allowed: {', '.join(limits.formats)}."
@@ -106,6 +148,12 @@ def _checked_header(path: Path, image: Image.Image, limits: ImageLimits) -> Head
     if orientation >= 5:
         width, height = height, width
     return Header(width, height, image.mode, str(image.format), orientation)
+
+
+def _upright_rgb(path: Path, image: Image.Image, limits: ImageLimits) -> Image.Image:
+    _checked_header(path, image, limits)
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -130,6 +178,16 @@ def _deep_to_rgb(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(grey).astype(np.uint8)).convert("RGB")
 
 
+def _existing(path: Path) -> Path:
+    """The path, if a file with content is there; a pipe would never end."""
+    path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file.")
+    if path.stat().st_size == 0:
+        raise ImageError(f"{path}: the file is empty. Replace it or remove its row.")
+    return path
+
+
 class _guarded:  # noqa: N801
     """Turns whatever the decoder raises into an ImageError that names the file.
 
@@ -141,10 +199,7 @@ class _guarded:  # noqa: N801
         self.path = Path(path)
 
     def __enter__(self) -> None:
-        if not self.path.is_file():
-            raise ImageError(f"{self.path}: no such file.")
-        if self.path.stat().st_size == 0:
-            raise ImageError(f"{self.path}: the file is empty. Replace it or remove its row.")
+        pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Damaged metadata makes PIL raise almost anything, struct.error among them.

@@ -80,10 +80,16 @@ class ImagePreprocessor:
         return np.asarray(image)
 
     def normalise(self, images_BSSC: np.ndarray | Tensor) -> Tensor:
-        """Float32 (B, 3, S, S) from uint8 (B, S, S, 3)."""
-        pixels = torch.as_tensor(images_BSSC).permute(0, 3, 1, 2).float() / 255
-        mean, std = torch.tensor(self.mean), torch.tensor(self.std)
-        return (pixels - mean[:, None, None]) / std[:, None, None]
+        """Float32 (B, 3, S, S) from uint8 (B, S, S, 3), on the device where they are."""
+        images_BSSC = torch.as_tensor(images_BSSC)
+        device, (B, S, _, C) = images_BSSC.device, images_BSSC.shape
+        # Whole rows at a time: three channels alone are too short a loop.
+        mean, std = (torch.tensor(v, device=device).repeat(S) for v in (self.mean, self.std))
+        # A tensor, not a number: by a number CUDA multiplies with the reciprocal, which rounds twice.
+        white = torch.tensor(255.0, device=device)
+        rows = images_BSSC.to(torch.float32, copy=True).reshape(B, S, S * C)
+        rows = rows.div_(white).sub_(mean).div_(std)
+        return rows.view(B, S, S, C).permute(0, 3, 1, 2)
 
     def __call__(self, images: list[Image.Image]) -> Tensor:
         """Float32 (B, 3, S, S) from PIL images."""

@@ -73,14 +73,15 @@ class Retriever(nn.Module):
     @torch.inference_mode()
     def encode(
         self,
-        images: Sequence[ImageLike],
+        images: Sequence[ImageLike] | np.ndarray,
         batch_size: int = 64,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """Embeddings of some images.
 
         Args:
-            images: RGB PIL images, uint8 arrays (H, W, 3), or paths (read by the guarded loader).
+            images: RGB PIL images, uint8 arrays (H, W, 3), or paths (read by the guarded loader); one
+                uint8 array (n, S, S, 3) of resized images is taken as it is.
             batch_size: images at once; does not change the result beyond rounding.
             progress: called with (images done, images).
 
@@ -90,11 +91,9 @@ class Retriever(nn.Module):
         Raises:
             ImageError: if a file cannot be read.
         """
-        device = next(self.parameters()).device
         parts = [np.zeros((0, self.embedding_dim), np.float32)]
         for start in range(0, len(images), batch_size):
-            chunk = [_open(image) for image in images[start : start + batch_size]]
-            tokens = self.tower(self.preprocessor(chunk).to(device)).tokens_BND
+            tokens = self.tower(self._pixels(images[start : start + batch_size])).tokens_BND
             parts.append(self.pooler(tokens).embedding_BE.cpu().numpy())
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
@@ -103,14 +102,25 @@ class Retriever(nn.Module):
     @torch.inference_mode()
     def attention(self, images: Sequence[ImageLike]) -> np.ndarray | None:
         """Where the pooler looks: weights (n, Q, rows, columns), or None without attention."""
-        device = next(self.parameters()).device
-        pixels = self.preprocessor([_open(image) for image in images]).to(device)
-        log_weights = self.pooler(self.tower(pixels).tokens_BND).log_weights_BQN
+        log_weights = self.pooler(self.tower(self._pixels(images)).tokens_BND).log_weights_BQN
         if log_weights is None:
             return None
         grid = self.tower.grid(self.preprocessor.size)
         weights: np.ndarray = log_weights.exp().unflatten(-1, grid).numpy(force=True)
         return weights
+
+    def _pixels(self, images: Sequence[ImageLike] | np.ndarray) -> torch.Tensor:
+        """Float32 (n, 3, S, S) on the encoder's device; bytes travel there, not floats."""
+        if not self._resized(images):
+            images = np.stack([self.preprocessor.resize(_open(image)) for image in images])
+        device = next(self.parameters()).device
+        return self.preprocessor.normalise(torch.as_tensor(images).to(device))
+
+    def _resized(self, images: Sequence[ImageLike] | np.ndarray) -> bool:
+        """Whether they are one array of images that need no resizing."""
+        size = self.preprocessor.size
+        ready = isinstance(images, np.ndarray) and images.dtype == np.uint8
+        return ready and images.shape[1:] == (size, size, 3)  # type: ignore[union-attr]
 
     def save(self, folder: Path | str, metrics: dict[str, Any] | None = None) -> None:
         """Write the folder; it appears only when it is whole.
