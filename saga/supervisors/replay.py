@@ -4,22 +4,42 @@ The completions of a pair are packed behind one copy of its prompt, each with re
 blind to the others, so the prompt (most of the tokens) runs once instead of G times. `replay_plain`
 does the same one completion at a time; the tests hold the two equal in values and gradients.
 
-Shapes: P pairs, G group size, T generated tokens, N image tokens, D width, S packed sequence.
+Shapes: P pairs, G group size, T generated tokens, N image tokens, D width, S packed sequence, M of it
+behind the prompt, K scored tokens.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from saga.encoders.tower import VisionTokens
 from saga.supervisors.attention import LayerCapture
 from saga.supervisors.backbone import Backbone, Prefix, Visual
+from saga.supervisors.packed_attention import (
+    TILE,
+    Attention,
+    attend_with,
+    packed_attention,
+    takes_flex,
+)
+from saga.supervisors.packing import Packing, pack
 from saga.supervisors.rollout import Completions, token_log_probs
 
 LOGITS_BUDGET = 1 << 26
 """Most logits in memory at once; above it they are computed in chunks and again in the backward."""
+HIDDEN_BUDGET = 1 << 31
+"""Most hidden values (tokens × width × layers) whose layers keep their activations for the backward.
+
+A Qwen3 layer keeps some 14 times its input: 60 GB in bfloat16 at this budget, which is what a GPU of
+141 GB has left beside a model of 8 billion parameters and its tower. It is three pairs of the paper's
+lengths. Above it every layer keeps its input alone and runs again in the backward: a third more time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +60,7 @@ def replay_packed(
     completions: Completions,
     temperature: float,
     capture_layer: int | None = None,
+    use_PG: Tensor | None = None,
 ) -> Replay:
     """Log-probabilities of all completions, with gradient into `a` and `b`.
 
@@ -51,27 +72,41 @@ def replay_packed(
         completions: the groups, (P, G, T).
         temperature: that of the rollout.
         capture_layer: decoder layer whose input is kept for the attention maps.
+        use_PG: completions to replay; the log-probabilities of the others are 0. None takes all.
     """
-    P, G, T = completions.tokens_PGT.shape
-    S0, L = len(prefix), T - 1  # the last token of a completion is predicted, never read
-    fed_PM = completions.tokens_PGT[..., :L].reshape(P, G * L)
-    embeds, visual = backbone.embed_pairs(prefix, a, b)
-    embeds = torch.cat([embeds, backbone.embed(fed_PM)], 1)
-    restarted_M = (prefix.next_position + torch.arange(L, device=backbone.device)).repeat(G)
-    rows = prefix.positions_RS.shape[0]
-    positions = torch.cat([prefix.positions_RS, restarted_M.expand(rows, -1)], 1)
-    mask_SS = packed_mask(S0, G, L, backbone.device)
-    capture = None if capture_layer is None else LayerCapture(S0, L, mask_SS)
+    packing = _packed(backbone, prefix, completions, use_PG)
+    capture = None if capture_layer is None else LayerCapture(packing)
     with _captured(backbone, capture_layer, capture):
-        hidden = backbone.hidden(
-            embeds,
-            positions[:, None].expand(-1, P, -1),
-            mask_SS.expand(P, 1, -1, -1),
-            visual=_extended(visual, G * L),
-        )
-    first = hidden[:, None, S0 - 1 : S0].expand(-1, G, -1, -1)
-    predicting_PGTD = torch.cat([first, hidden[:, S0:].view(P, G, L, -1)], 2)
-    return Replay(_score(backbone, predicting_PGTD, completions, temperature), capture)
+        hidden_PSD = _run(backbone, prefix, a, b, completions, packing)
+    return Replay(_score(backbone, hidden_PSD, completions, packing, temperature), capture)
+
+
+@torch.no_grad()
+def look_packed(
+    backbone: Backbone,
+    prefix: Prefix,
+    a: VisionTokens,
+    b: VisionTokens,
+    completions: Completions,
+    layer: int,
+    use_PG: Tensor | None = None,
+) -> LayerCapture:
+    """Input of one decoder layer alone, without gradient: nothing behind it runs, nothing is scored.
+
+    Args:
+        backbone: the frozen language model.
+        prefix: the prompt.
+        a: tokens (P, N, D) of the first images.
+        b: tokens (P, N, D) of the second images.
+        completions: the groups, (P, G, T).
+        layer: decoder layer whose input is wanted.
+        use_PG: completions to read; None takes all.
+    """
+    packing = _packed(backbone, prefix, completions, use_PG)
+    capture = LayerCapture(packing)
+    with _ending_at(backbone, layer, capture):
+        _run(backbone, prefix, a, b, completions, packing)
+    return capture
 
 
 def replay_plain(
@@ -103,32 +138,64 @@ def replay_plain(
     return torch.stack(out).view(P, G, T)
 
 
-def packed_mask(S0: int, G: int, L: int, device: torch.device) -> Tensor:
-    """Causal attention (S, S) of G completions of length L that share a prompt of length S0."""
-    index_S = torch.arange(S0 + G * L, device=device)
-    block_S = torch.where(index_S < S0, -1, (index_S - S0) // max(L, 1))
-    causal = index_S[:, None] >= index_S[None]
-    return causal & ((block_S[None] == -1) | (block_S[:, None] == block_S[None]))
+def _packed(
+    backbone: Backbone, prefix: Prefix, completions: Completions, use_PG: Tensor | None
+) -> Packing:
+    T = completions.tokens_PGT.shape[2]
+    multiple = TILE if takes_flex(backbone.device) else 1
+    return pack(len(prefix), completions.lengths_PG, T, use_PG, multiple)
+
+
+def _run(
+    backbone: Backbone,
+    prefix: Prefix,
+    a: VisionTokens,
+    b: VisionTokens,
+    completions: Completions,
+    packing: Packing,
+) -> Tensor:
+    """Final hidden states (P, S, D) of the packed sequences."""
+    embeds_PSD, visual = backbone.embed_pairs(prefix, a, b)
+    embeds_PSD = torch.cat([embeds_PSD, backbone.embed(packing.ids(completions.tokens_PGT))], 1)
+    P, S, D = embeds_PSD.shape
+    axes = prefix.positions_RS.shape[0]
+    restarted_PM = prefix.next_position + packing.token_PM
+    positions_RPS = torch.cat(
+        [prefix.positions_RS[:, None].expand(-1, P, -1), restarted_PM.expand(axes, -1, -1)], 2
+    )
+    attention = packed_attention(backbone, packing)
+    again = torch.is_grad_enabled() and P * S * D * len(backbone.language.layers) > HIDDEN_BUDGET
+    with attend_with(backbone, attention), _recomputed(backbone, attention, again):
+        return backbone.hidden(embeds_PSD, positions_RPS, visual=_extended(visual, packing.more))
 
 
 def _score(
-    backbone: Backbone, hidden_PGTD: Tensor, completions: Completions, temperature: float
+    backbone: Backbone,
+    hidden_PSD: Tensor,
+    completions: Completions,
+    packing: Packing,
+    temperature: float,
 ) -> Tensor:
     """Log-probabilities at the generated tokens only, in chunks of bounded memory."""
-    T = completions.tokens_PGT.shape[2]
-    inside_PGT = torch.arange(T, device=hidden_PGTD.device) < completions.lengths_PG[..., None]
-    hidden_ND, token_N = hidden_PGTD[inside_PGT], completions.tokens_PGT[inside_PGT]
+    S0, (P, G) = packing.prefix_length, packing.used_PG.shape
+    tokens_PGT, used_PG, fed_PGL = completions.tokens_PGT, packing.used_PG, packing.fed_PGL
+    # The prompt's end predicts every first token; behind it each position predicts the next one.
+    begin_KD = hidden_PSD[:, S0 - 1, None].expand(-1, G, -1)[used_PG]
+    hidden_KD = torch.cat([begin_KD, hidden_PSD[:, S0:][packing.packed_PM]])
+    token_K = torch.cat([tokens_PGT[..., 0][used_PG], tokens_PGT[..., 1:][fed_PGL]])
 
     def score(hidden: Tensor, token: Tensor) -> Tensor:
         return token_log_probs(backbone, hidden, temperature).gather(1, token[:, None])[:, 0]
 
     chunk = max(1, LOGITS_BUDGET // backbone.language.embed_tokens.num_embeddings)
-    if len(token_N) <= chunk:
-        logp_N = score(hidden_ND, token_N)
+    if len(token_K) <= chunk:
+        logp_K = score(hidden_KD, token_K)
     else:
-        parts = zip(hidden_ND.split(chunk), token_N.split(chunk))
-        logp_N = torch.cat([checkpoint(score, h, t, use_reentrant=False) for h, t in parts])
-    return torch.zeros(inside_PGT.shape, device=logp_N.device).masked_scatter(inside_PGT, logp_N)
+        parts = zip(hidden_KD.split(chunk), token_K.split(chunk))
+        logp_K = torch.cat([checkpoint(score, h, t, use_reentrant=False) for h, t in parts])
+    first_PG = logp_K.new_zeros(P, G).masked_scatter(used_PG, logp_K[: len(begin_KD)])
+    later_PGL = logp_K.new_zeros(fed_PGL.shape).masked_scatter(fed_PGL, logp_K[len(begin_KD) :])
+    return torch.cat([first_PG[..., None], later_PGL], 2)
 
 
 def _extended(visual: Visual | None, more: int) -> Visual | None:
@@ -139,18 +206,63 @@ def _extended(visual: Visual | None, more: int) -> Visual | None:
     return Visual(torch.cat([visual.mask_PS, blank], 1), visual.levels)
 
 
-class _captured:  # noqa: N801
+@contextmanager
+def _captured(
+    backbone: Backbone, layer: int | None, capture: LayerCapture | None
+) -> Iterator[None]:
     """Hook that stores a decoder layer's input while the model runs."""
+    if layer is None or capture is None:
+        yield
+        return
+    decoder = backbone.language.layers[layer]
+    handle = decoder.register_forward_pre_hook(capture.hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
-    def __init__(self, backbone: Backbone, layer: int | None, capture: LayerCapture | None) -> None:
-        self.layer = None if layer is None else backbone.language.layers[layer]
+
+@contextmanager
+def _ending_at(backbone: Backbone, layer: int, capture: LayerCapture) -> Iterator[None]:
+    """The language model has a layer that only stores its input, and none behind it."""
+    whole = backbone.language.layers
+    backbone.language.layers = nn.ModuleList([*whole[:layer], _Store(capture)])
+    try:
+        yield
+    finally:
+        backbone.language.layers = whole
+
+
+class _Store(nn.Module):
+    """Stands for a decoder layer."""
+
+    def __init__(self, capture: LayerCapture) -> None:
+        super().__init__()
         self.capture = capture
-        self.handle = None
 
-    def __enter__(self) -> None:
-        if self.layer is not None and self.capture is not None:
-            self.handle = self.layer.register_forward_pre_hook(self.capture.store, with_kwargs=True)
+    def forward(self, hidden: Tensor, **kwargs: Any) -> Tensor:
+        self.capture.store(hidden, kwargs["position_embeddings"])
+        return hidden
 
-    def __exit__(self, *_: object) -> None:
-        if self.handle is not None:
-            self.handle.remove()
+
+@contextmanager
+def _recomputed(backbone: Backbone, attention: Attention, again: bool) -> Iterator[None]:
+    """Layers keep their input alone and run again in the backward, with the same attention."""
+    layers = list(backbone.language.layers) if again else []
+    before = [vars(layer).get("forward") for layer in layers]
+
+    def run(forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        with attend_with(backbone, attention):  # the backward runs later, and in its own thread
+            return forward(*args, **kwargs)
+
+    for layer in layers:  # not the whole call, whose hooks would run again as well
+        layer.forward = partial(
+            checkpoint, run, layer.forward, use_reentrant=False, preserve_rng_state=False
+        )
+    try:
+        yield
+    finally:
+        for layer, forward in zip(layers, before):
+            del layer.forward
+            if forward is not None:
+                layer.forward = forward

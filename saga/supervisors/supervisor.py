@@ -3,8 +3,11 @@
 Shapes: P pairs, G group size, T generated tokens, A attributes, N image tokens, Q queries.
 """
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -17,11 +20,14 @@ from saga.supervisors.checkpoint import Checkpoint, attention_layer
 from saga.supervisors.configuration import RolloutConfig, SupervisorConfig
 from saga.supervisors.decoding import PieceDecoder
 from saga.supervisors.prompts import Prompt
-from saga.supervisors.replay import Replay, replay_packed
+from saga.supervisors.replay import Replay, look_packed, replay_packed
 from saga.supervisors.rollout import Completions, roll_out
-from saga.supervisors.verdict import ParsedAnswer, parse_answer
+from saga.supervisors.verdict import ParsedAnswer, Span, parse_answer
 
 Answers = list[list[ParsedAnswer | None]]
+Spans = Sequence[Span]
+PLACES = 4096
+"""Completions whose value tokens are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,10 @@ class Supervisor:
             )
         # One completion text recurs in many rollouts of a small supervisor.
         self._parse = cache(lambda text: parse_answer(prompt, text))
+        offsets = self._decoder.offsets
+        self._places = lru_cache(PLACES)(
+            lambda tokens, *spans: value_places(offsets(list(tokens)), *spans)
+        )
 
     def judge(
         self,
@@ -87,7 +97,16 @@ class Supervisor:
             config: sampling.
             seeds: one per pair.
         """
-        completions = roll_out(self.backbone, self.prefix, a, b, config, seeds)
+        return self.assess(self.sample(a, b, config, seeds), same)
+
+    def sample(
+        self, a: VisionTokens, b: VisionTokens, config: RolloutConfig, seeds: list[int]
+    ) -> Completions:
+        """A group of completions per pair; see `judge`."""
+        return roll_out(self.backbone, self.prefix, a, b, config, seeds)
+
+    def assess(self, completions: Completions, same: list[bool]) -> Verdicts:
+        """Read completions and reward the right verdicts; see `judge`."""
         answers = self.read(completions)
         rewards = [
             [float(answer is not None and answer.same == truth) for answer in group]
@@ -117,8 +136,18 @@ class Supervisor:
         completions: Completions,
         config: RolloutConfig,
         capture: bool = False,
+        use_PG: Tensor | None = None,
     ) -> Replay:
-        """Re-score completions with gradient into the tokens; see `replay_packed`."""
+        """Re-score completions with gradient into the tokens; see `replay_packed`.
+
+        Args:
+            a: tokens of the first images, (P, N, D).
+            b: tokens of the second images.
+            completions: the groups.
+            config: the temperature they were sampled at.
+            capture: whether to keep what `teacher_maps` needs.
+            use_PG: completions to replay; None takes all. The others score 0.
+        """
         return replay_packed(
             self.backbone,
             self.prefix,
@@ -127,7 +156,18 @@ class Supervisor:
             completions,
             config.temperature,
             self.layer if capture else None,
+            use_PG,
         )
+
+    def look(
+        self,
+        a: VisionTokens,
+        b: VisionTokens,
+        completions: Completions,
+        use_PG: Tensor | None = None,
+    ) -> LayerCapture:
+        """What `teacher_maps` needs, where nothing is to be scored; see `look_packed`."""
+        return look_packed(self.backbone, self.prefix, a, b, completions, self.layer, use_PG)
 
     def teacher_maps(
         self, capture: LayerCapture, completions: Completions, answers: Answers, use_PG: Tensor
@@ -138,7 +178,7 @@ class Supervisor:
         attributes' maps are averaged, attribute by attribute.
 
         Args:
-            capture: layer input from a replay of the same completions.
+            capture: from a replay of the same completions, or a look at them; at least those to use.
             completions: the groups.
             answers: their parsed answers.
             use_PG: completions to use (reward 1); they must have been parsed.
@@ -173,20 +213,39 @@ class Supervisor:
     def _value_tokens(
         self, completions: Completions, answers: Answers, use_PG: Tensor
     ) -> tuple[list[tuple[int, int, int, int, int]], list[float]]:
-        """(pair, completion, token, second image?, attribute) of every value token, and its weight.
-
-        The tokens of one value share a weight of 1, so a long value does not count more.
-        """
+        """(pair, completion, token, second image?, attribute) of every value token, and its weight."""
         rows: list[tuple[int, int, int, int, int]] = []
         weights: list[float] = []
+        tokens, lengths = completions.tokens_PGT.tolist(), completions.lengths_PG.tolist()
         for p, g in use_PG.nonzero().tolist():
             answer = answers[p][g]
             assert answer is not None, "only parsed completions have attribute values"
-            length = int(completions.lengths_PG[p, g])
-            offsets = self._decoder.offsets(completions.tokens_PGT[p, g, : length - 1].tolist())
-            for second, spans in enumerate((answer.value_spans_a, answer.value_spans_b)):
-                for attribute, span in enumerate(spans):
-                    inside = [t for t, (i, j) in enumerate(offsets) if i < span[1] and j > span[0]]
-                    rows += [(p, g, t, second, attribute) for t in inside]
-                    weights += [1 / len(inside)] * len(inside)
+            said = tuple(tokens[p][g][: lengths[p][g] - 1])
+            for place, weight in self._places(said, answer.value_spans_a, answer.value_spans_b):
+                rows.append((p, g, *place))
+                weights.append(weight)
         return rows, weights
+
+
+def value_places(
+    offsets: Spans, spans_a: Spans, spans_b: Spans
+) -> list[tuple[tuple[int, int, int], float]]:
+    """(token, second image?, attribute) of every value token of an answer, and its weight.
+
+    The tokens of one value share a weight of 1, so a long value does not count more.
+
+    Args:
+        offsets: start and end of each token in the text.
+        spans_a: start and end of each attribute's value for the first image.
+        spans_b: the same for the second image.
+    """
+    # Offsets fall where the bytes of a character read as more than the character; a search needs them
+    # in order. None is lost: starts only come earlier by that, ends only later.
+    starts = list(accumulate((i for i, _ in reversed(offsets)), min))[::-1]
+    ends = list(accumulate((j for _, j in offsets), max))
+    found = []
+    for second, spans in enumerate((spans_a, spans_b)):
+        for attribute, (start, end) in enumerate(spans):
+            inside = range(bisect_right(ends, start), bisect_left(starts, end))
+            found += [((token, second, attribute), 1 / len(inside)) for token in inside]
+    return found

@@ -9,7 +9,7 @@ from saga.errors import UserInputError
 from saga.supervisors.checkpoint import load_checkpoint
 from saga.supervisors.configuration import RolloutConfig, SupervisorConfig
 from saga.supervisors.prompts import load_prompt
-from saga.supervisors.supervisor import Supervisor
+from saga.supervisors.supervisor import Supervisor, value_places
 from tests.supervisors.conftest import ROLLOUT
 from tests.supervisors.test_rollout import FIRST, SECOND, SEEDS
 from tests.training.made import SHORT_PROMPT, completions_of, written_answer
@@ -92,6 +92,41 @@ def test_maps_average_values_then_completions_attribute_by_attribute(
     torch.testing.assert_close(maps[0], (alone[0] + alone[1]) / 2)
     assert (alone[0] - alone[1]).abs().max() > 1e-4
     assert (maps[0, 0] - maps[0, 1]).abs().max() > 1e-4
+
+
+def test_a_look_at_the_right_completions_gives_the_maps_of_the_whole_replay(
+    supervisor, image_tokens, prompt
+):
+    groups = answers(prompt, [True, False, True], [False, True, None])
+    completions = completions_of(supervisor.backbone, groups)
+    a, b = image_tokens.index(FIRST[:2]), image_tokens.index(SECOND[:2])
+    read = supervisor.read(completions)
+    use = torch.tensor([[True, False, True], [False, True, False]])
+    whole = supervisor.replay(a, b, completions, ROLLOUT, capture=True).capture
+    expected, _ = supervisor.teacher_maps(whole, completions, read, use)
+    replayed = supervisor.replay(a, b, completions, ROLLOUT, capture=True, use_PG=use).capture
+    for capture in (replayed, supervisor.look(a, b, completions, use)):
+        maps, present = supervisor.teacher_maps(capture, completions, read, use)
+        assert present.all()
+        torch.testing.assert_close(maps, expected)
+
+
+def test_a_value_has_every_token_that_is_partly_inside_and_the_weight_of_one():
+    offsets = [(0, 2), (2, 5), (5, 6), (6, 9), (9, 10)]
+    places = value_places(offsets, [(3, 6), (9, 10)], [(6, 7), (1, 9)])
+    assert [place for place, _ in places] == [
+        *((1, 0, 0), (2, 0, 0), (4, 0, 1)),
+        *((3, 1, 0), (0, 1, 1), (1, 1, 1), (2, 1, 1), (3, 1, 1)),
+    ]
+    assert [weight for _, weight in places] == [0.5, 0.5, 1, 1, 0.25, 0.25, 0.25, 0.25]
+
+
+def test_a_value_behind_the_bytes_of_one_character_is_found():
+    """Two bytes read as two characters until the third makes them one."""
+    offsets = [(0, 1), (1, 2), (2, 1), (1, 2), (2, 3)]
+    assert value_places(offsets, [(0, 1)], []) == [((0, 0, 0), 1)]
+    tokens = [token for (token, _, _), _ in value_places(offsets, [(1, 2)], [])]
+    assert 3 in tokens and 0 not in tokens and 4 not in tokens
 
 
 def test_a_prompt_of_words_that_the_tokenizer_lacks_is_refused():
