@@ -131,6 +131,18 @@ def _pairs_fit_batch(run: RunConfig) -> Found:
             )
 
 
+def _processes_share_a_batch(run: RunConfig) -> Found:
+    for section, _, training, _ in _arms(run):
+        images = training.classes_per_batch * training.images_per_class
+        processes = training.distributed.processes_per_node
+        if processes > images:
+            yield (
+                f"{section}.distributed.processes_per_node",
+                f"{section}.distributed.processes_per_node is {processes}, but a batch has {images} "
+                f"images, and each process needs one. Allowed: 1 to {images}.",
+            )
+
+
 def _batch_fits_data(run: RunConfig) -> Found:
     classes, images = _train_classes(run), _images_per_class(run)
     if classes is not None and classes < 2:
@@ -230,6 +242,7 @@ CHECKS: tuple[tuple[tuple[str, ...], Callable[[RunConfig], Found]], ...] = (
     (("encoder", "baseline_encoder", "training", "baseline"), _something_to_train),
     (("training", "baseline"), _buffer_can_fill),
     (("training", "baseline"), _pairs_fit_batch),
+    (("training", "baseline"), _processes_share_a_batch),
     (("dataset", "training", "baseline"), _batch_fits_data),
     (("dataset",), _one_validation_split),
     (("encoder", "baseline_encoder"), _equal_widths),

@@ -124,13 +124,14 @@ def _supervisor(config: RunConfig, bound: Mapping[str, str]) -> dict[str, Any]:
 def _method(
     config: RunConfig, report: RetrievalReport, history: "TrainingHistory | None"
 ) -> dict[str, Any]:
-    trained = {"train_seconds": 0.0, "steps": 0, "seed": config.training.seed}
+    trained: dict[str, Any] = {"train_seconds": 0.0, "steps": 0, "seed": config.training.seed}
     if history is not None:
         facts = history.summary
         trained = {
             "train_seconds": round(facts["seconds"], 2),
             "steps": facts["steps"],
             "seed": facts["seed"],
+            "wait_share": facts.get("wait_share"),
         }
     return (
         report.to_summary()
@@ -161,7 +162,8 @@ def _difference(a: RetrievalReport, b: RetrievalReport, metric: str) -> dict[str
 def _training(history: "TrainingHistory") -> dict[str, Any]:
     """Of the candidate; rewards are means over the first and the last steps (up to ten)."""
     rates = ("contributing_share", "reward_first", "reward_last", "parsed_share")
-    names = (*rates, "accuracy_first", "accuracy_last", "stopped_early")
+    chosen = ("contributing_share_explored", "similarity_shift")
+    names = (*rates, *chosen, "accuracy_first", "accuracy_last", "wait_share", "stopped_early")
     return {name: history.summary.get(name) for name in names}
 
 

@@ -15,7 +15,8 @@ from saga.encoders.retriever import Retriever
 from saga.mining.pairs import PairSet
 from saga.training.arm import ArmConfig
 from saga.training.history import TrainingHistory
-from saga.training.trainer import Progress, train
+from saga.training.processes import train_arm
+from saga.training.trainer import Progress
 
 
 @step(
@@ -51,7 +52,7 @@ def train_encoder(
     with locked_folder(arm, manifest.digest, pairs.digest, bound) as folder:
         commit = str(git_state()["git_commit"])
         provenance = bound | {"git_commit": commit}
-        encoder, history = train(
+        encoder, history = train_arm(
             arm, manifest, pairs, checkpoint_folder=folder, progress=tell, provenance=provenance
         )
     # ZenML reads the source: only a tuple written out makes two artifacts.

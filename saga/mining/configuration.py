@@ -7,6 +7,25 @@ from saga.settings.checks import check_seed
 
 
 @dataclass(frozen=True, slots=True)
+class ChoiceConfig:
+    """Which of the pairs that are drawn in training are rolled out."""
+
+    mode: Literal["unbiased", "predicted"] = "unbiased"
+    """"unbiased" takes all that are drawn (the paper); "predicted" draws more and takes those whose
+    rollouts are likely to disagree: more of them teach, but they are no longer drawn evenly."""
+    candidates: int = 4
+    """Pairs drawn for each that is rolled out, in the mode "predicted"."""
+    explore: float = 0.25
+    """Share of the rollouts that goes to pairs drawn evenly all the same."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"choice.candidates must be at least 1, got {self.candidates}")
+        if not 0 < self.explore <= 1:
+            raise ValueError(f"choice.explore must be above 0, up to 1, got {self.explore}")
+
+
+@dataclass(frozen=True, slots=True)
 class MiningConfig:
     """Which image pairs the supervisor compares."""
 

@@ -23,6 +23,7 @@ PANELS: dict[str, dict[str, str]] = {
     "Rollouts": {
         "rollout/reward": "reward",
         "rollout/contributing": "contributing pairs",
+        "choice/contributing_explored": "contributing, drawn evenly",
         "rollout/parsed": "parsed",
         "accuracy/all": "true values described",
     },

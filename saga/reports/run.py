@@ -129,6 +129,16 @@ def _training(training: Facts) -> list[tuple[str, str]]:
             "contributing pairs",
             rate("contributing_share", " of those tried: their rollouts disagree, so they teach"),
         ),
+        (
+            "of pairs drawn evenly",
+            rate(
+                "contributing_share_explored",
+                f" contributing; the chosen pairs' cosine is {training['similarity_shift']:+.3f} off"
+                if training.get("similarity_shift") is not None
+                else "",
+            ),
+        ),
+        ("waiting for images", rate("wait_share", " of the training time")),
         ("reward in the first steps", rate("reward_first")),
         ("reward in the last steps", rate("reward_last")),
         ("true values described in the first steps", rate("accuracy_first")),

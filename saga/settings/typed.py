@@ -4,14 +4,16 @@ A key that no field has, a value of another type, a section that its own `__post
 each is noted under its dotted path and the walk goes on, so that one message can tell them all.
 """
 
+import json
 import math
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from saga.errors import UserInputError
+from saga.files import canonical_json
 from saga.settings.describe import closest, describe, unknown_key
 from saga.settings.schema import (
     entry_of,
@@ -99,6 +101,12 @@ def build(cls: type[T], raw: Mapping[str, Any], problems: Problems, path: str = 
         known = within(setting, path) or setting in fields_of(cls)
         problems.add(setting if known else path, message)
         return None
+
+
+def plain_values(config: Any) -> dict[str, Any]:
+    """A dataclass as it would stand in a file: lists instead of tuples."""
+    values: dict[str, Any] = json.loads(canonical_json(asdict(config)))
+    return values
 
 
 def convert_fields(

@@ -149,7 +149,7 @@ def untrained(config: CellConfig) -> Retriever:
     """The tower as it comes, with mean pooling or the arm's pooler at its initial weights."""
     from saga.encoders.poolers import build_pooler
     from saga.supervisors.checkpoint import load_checkpoint
-    from saga.training.terms import with_queries
+    from saga.training.alignment import with_queries
     from saga.training.trainer import untrained_retriever
 
     if config.of == "pretrained":

@@ -1,8 +1,7 @@
 """Cells: one arm in one regime with one seed, as everything that decides its figures."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
@@ -10,11 +9,11 @@ from saga.data.configuration import DatasetConfig
 from saga.data.synthetic.dataset import GENERATOR_VERSION
 from saga.encoders.configuration import EncoderConfig
 from saga.errors import UserInputError
-from saga.files import canonical_json, digest_of
+from saga.files import digest_of
 from saga.mining.configuration import MiningConfig
 from saga.retrieval.configuration import RetrievalConfig
 from saga.settings.merging import with_dotted
-from saga.settings.typed import Problems, build
+from saga.settings.typed import Problems, build, plain_values
 from saga.studies.configuration import SEEDS_PER_DATA_SEED, Kind, StudyConfig
 from saga.studies.tuned import Tuned
 from saga.supervisors.configuration import SupervisorConfig
@@ -61,7 +60,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Digest of all that decides the figures, but for the code."""
-        values = plain(self.config)
+        values = plain_values(self.config)
         if self.config.of != "train":
             del values["training"], values["mining"]
         supervisor = self.config.supervisor
@@ -142,7 +141,7 @@ def resolve(
         UserInputError: naming each wrong setting, and the nearest right one.
     """
     spec = study.arms[arm]
-    raw = {name: plain(getattr(study, name)) for name in SECTIONS}
+    raw = {name: plain_values(getattr(study, name)) for name in SECTIONS}
     for change in (regime_settings(study, regime), spec.set, *changes):
         raw = with_dotted(raw, change)
     where = f"{source}, arm {arm} in {regime}"
@@ -211,12 +210,6 @@ def named(cells: Iterable[Cell], name: str) -> Cell:
     raise UserInputError(
         f"--cell {name}: there is no such cell. Write regime/arm/seed, for example {names[0]}."
     )
-
-
-def plain(config: Any) -> dict[str, Any]:
-    """A dataclass as it would stand in a file: lists instead of tuples."""
-    values: dict[str, Any] = json.loads(canonical_json(asdict(config)))
-    return values
 
 
 def by_arm(cells: Iterable[Cell]) -> Iterator[tuple[tuple[str, str], list[Cell]]]:

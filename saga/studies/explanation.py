@@ -244,7 +244,7 @@ class _Probe:
     def places(self) -> Tensor:
         """Where the supervisor looks through the untrained tower."""
         verdicts, _ = descriptions(self.supervisor, self.before, self.birds, self.rollout, SEED)
-        return attribute_places(self.supervisor, self.before, self.birds, verdicts, self.rollout)
+        return attribute_places(self.supervisor, self.before, self.birds, verdicts)
 
     def measure(self, tower: VisionTower) -> Facts:
         """All probes of one tower."""

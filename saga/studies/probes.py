@@ -161,7 +161,6 @@ def attribute_places(
     tokens: VisionTokens,
     birds: Birds,
     verdicts: Verdicts,
-    config: RolloutConfig,
 ) -> Tensor:
     """Where the supervisor looks for each attribute of each image, (n, A, N); rows sum to 1 or are 0.
 
@@ -173,16 +172,12 @@ def attribute_places(
     first, second, _ = (torch.tensor(column) for column in zip(*birds.pairs))
     for chunk in torch.arange(len(first)).split(REPLAYED):
         chosen = verdicts.select(chunk)
-        replay = supervisor.replay(
-            tokens.index(first[chunk]),
-            tokens.index(second[chunk]),
-            chosen.completions,
-            config,
-            capture=True,
+        right_PG = chosen.rewards_PG == 1
+        capture = supervisor.look(
+            tokens.index(first[chunk]), tokens.index(second[chunk]), chosen.completions, right_PG
         )
-        assert replay.capture is not None
         maps, present = supervisor.teacher_maps(
-            replay.capture, chosen.completions, chosen.answers, chosen.rewards_PG == 1
+            capture, chosen.completions, chosen.answers, right_PG
         )
         maps = (maps * present[:, None, None, None]).cpu()
         sums.index_add_(0, first[chunk], maps[:, 0])

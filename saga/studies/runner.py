@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from saga.files import write_json
+from saga.settings.typed import plain_values
 from saga.studies.cell import Job
-from saga.studies.cells import Cell, plain
+from saga.studies.cells import Cell
 from saga.studies.store import JOB, PROGRESS, CellStore
 
 Report = Callable[[int, int, str], None]
@@ -100,7 +101,7 @@ class Runner:
             name=cell.name,
             arm=cell.arm,
             key=cell.key,
-            config=plain(cell.config),
+            config=plain_values(cell.config),
             folder=str(self.store.folder(cell).absolute()),
             work=str(work.absolute()),
             data=str(self.data.absolute()),

@@ -8,7 +8,8 @@ from typing import Any
 
 from saga.files import digest_of
 from saga.retrieval.report import RetrievalReport
-from saga.studies.cells import Cell, plain
+from saga.settings.typed import plain_values
+from saga.studies.cells import Cell
 from saga.studies.configuration import StudyConfig
 from saga.studies.runner import Failure
 from saga.studies.statistics import Reports, seed_difference
@@ -30,9 +31,9 @@ DML, SAGA = "dml", "saga"
 
 def study_digest(study: StudyConfig, tuned: Tuned | None) -> str:
     """Of all settings but how many cells run at once."""
-    values = plain(study)
+    values = plain_values(study)
     del values["jobs"]
-    return digest_of({"study": values, "tuned": None if tuned is None else plain(tuned)})
+    return digest_of({"study": values, "tuned": None if tuned is None else plain_values(tuned)})
 
 
 def study_id(study: StudyConfig, tuned: Tuned | None) -> str:
@@ -79,7 +80,7 @@ def summarise(
         "tuning": _tuning(tuned),
         "failed": [_failure(failure) for failure in failures],
         "config_digest": study_digest(study, tuned),
-        "config": plain(study),
+        "config": plain_values(study),
         "code": codes,
         "commits": sorted({str(found.get("git_commit")) for found in facts.values()}),
         "git_dirty": any(found.get("git_dirty") for found in facts.values()),

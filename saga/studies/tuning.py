@@ -13,7 +13,8 @@ from typing import Any
 
 from saga.errors import UserInputError
 from saga.settings.merging import with_dotted
-from saga.studies.cells import Cell, CellConfig, build_cell, plain, resolve, seed_settings
+from saga.settings.typed import plain_values
+from saga.studies.cells import Cell, CellConfig, build_cell, resolve, seed_settings
 from saga.studies.configuration import StudyConfig
 from saga.studies.store import CellStore
 from saga.studies.tuned import Tuned, source
@@ -86,7 +87,7 @@ def choose(
     facts = {
         "study": study.name,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "tuning": plain(tuning),
+        "tuning": plain_values(tuning),
         "split": "validation",
         "steps": steps,
         "settings": log,
@@ -142,7 +143,7 @@ def on_validation(config: CellConfig) -> CellConfig:
 
     The generator draws the test classes last, so their number changes no other image.
     """
-    raw: dict[str, Any] = plain(config) | {"split": "validation"}
+    raw: dict[str, Any] = plain_values(config) | {"split": "validation"}
     if config.dataset.layout == "synthetic" and config.dataset.root is None:
         raw = with_dotted(raw, {"dataset.synthetic.test_classes": 2})
     return build_cell(raw, "tuning")

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from saga.losses.grpo import contributing_pairs
+from saga.mining.disagreement import Choice
 from saga.supervisors.supervisor import Verdicts
 from saga.training.microbatch import MicroBatch
+from saga.training.ranks import Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,11 @@ class Round:
     second_P: Tensor
     verdicts: Verdicts
     """Of the kept pairs."""
+
+    def select(self, pairs: Tensor) -> "Round":
+        """Some of its pairs, by index."""
+        chosen = self.verdicts.select(pairs)
+        return Round(self.micro, self.first_P[pairs], self.second_P[pairs], chosen)
 
 
 @dataclass
@@ -42,6 +49,10 @@ class Buffer:
     lengths: list[float] = field(default_factory=list)
     right_same: list[float] = field(default_factory=list)
     right_different: list[float] = field(default_factory=list)
+    choices: list[tuple[Choice, list[bool]]] = field(default_factory=list)
+    """How each round's pairs were chosen, and which of them contributed."""
+    discarded: int = 0
+    """Pairs that were rolled out ahead and not needed."""
     accuracy: list[dict[str, float]] = field(default_factory=list)
     """Of each round's descriptions, by attribute; empty where the true values are not known."""
 
@@ -59,6 +70,29 @@ class Buffer:
     def tokens(self) -> int:
         """Generated tokens of all held completions: what L_GRPO is normalised by."""
         return sum(int(r.verdicts.completions.lengths_PG.sum()) for r in self.rounds)
+
+    def share(self, ranks: Ranks, first: int | None = None) -> tuple[list[Round], int]:
+        """A rank's part of the held pairs, so that all have about as many tokens to replay.
+
+        Args:
+            ranks: which rank, of how many.
+            first: pairs that matter most (those that teach attention): the first ones, in order.
+
+        Returns:
+            the rounds with this rank's pairs alone, in order, and how many of these are among the
+            first.
+        """
+        if ranks.world == 1:
+            return self.rounds, min(self.kept, self.kept if first is None else first)
+        costs = [t for r in self.rounds for t in r.verdicts.completions.lengths_PG.sum(1).tolist()]
+        mine = ranks.balanced(costs)
+        rounds, start = [], 0
+        for held in self.rounds:
+            here = [i - start for i in mine if start <= i < start + len(held.first_P)]
+            start += len(held.first_P)
+            if here:
+                rounds.append(held.select(torch.tensor(here)))
+        return rounds, sum(i < (self.kept if first is None else first) for i in mine)
 
     def add(self, micro: MicroBatch, verdicts: Verdicts) -> None:
         """Keep the contributing pairs of a round, up to the capacity."""
@@ -95,12 +129,25 @@ class Buffer:
         return (
             metrics
             | self._accuracy()
+            | self._choices()
             | {
                 "rollout/contributing": self.contributing / max(1, self.seen),
                 "rollout/pairs": float(self.seen),
                 "rollout/kept": float(self.kept),
+                "rollout/discarded": float(self.discarded),
             }
         )
+
+    def _choices(self) -> dict[str, float]:
+        """What choosing pairs brought, and how far it leans."""
+        found: dict[str, list[float]] = {}
+        for choice, outcomes in self.choices:
+            for name, value in choice.figures.items():
+                found.setdefault(name, []).append(value)
+            for explored, contributed in zip(choice.explored, outcomes, strict=True):
+                kind = "explored" if explored else "predicted"
+                found.setdefault(f"choice/contributing_{kind}", []).append(float(contributed))
+        return {name: statistics.fmean(values) for name, values in found.items()}
 
     def _accuracy(self) -> dict[str, float]:
         """Mean over the rounds, of each attribute and of all."""

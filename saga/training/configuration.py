@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from saga.data.configuration import LoadingConfig
 from saga.losses.configuration import MetricLossConfig
+from saga.mining.configuration import ChoiceConfig
 from saga.settings.checks import check_seed
 from saga.supervisors.configuration import RolloutConfig
 
@@ -76,6 +78,20 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DistributedConfig:
+    """Over how many processes a step is shared out; the result is that of one, to rounding."""
+
+    processes_per_node: int = 1
+    """Processes on this machine: one a GPU; on a CPU more than one is for trying it out."""
+
+    def __post_init__(self) -> None:
+        if self.processes_per_node < 1:
+            raise ValueError(
+                f"distributed.processes_per_node must be at least 1, got {self.processes_per_node}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
 class CollapseConfig:
     """When training stops early because the embedding space has collapsed."""
 
@@ -124,6 +140,22 @@ class TrainingConfig:
     """Most contributing pairs per step that teach attention; None takes all."""
     autocast: Literal["none", "bfloat16"] = "bfloat16"
     """Precision of the forward passes."""
+    choice: ChoiceConfig = field(default_factory=ChoiceConfig)
+    """Which of the drawn pairs are rolled out."""
+    refill: Literal["ahead", "after"] = "ahead"
+    """Whether the pairs that a refill is expected to need are rolled out together with the first ones,
+    or after them. Both keep the same pairs; ahead is faster where more rows of a decode batch are nearly
+    free, as on a GPU."""
+    graph_gib: float = 8.0
+    """Memory for the tower's graphs of one step's micro-batches, in GiB; beyond it they are computed
+    again in the backward."""
+    term_norms_every: int = 10
+    """Steps between measurements of each term's own gradient norm on the encoder, each of which costs a
+    backward through the tower; 0 never measures."""
+    loading: LoadingConfig = field(default_factory=LoadingConfig)
+    """How training images are read; it does not change the result."""
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
+    """Several processes for one training."""
     replay_pairs: int = 8
     """Pairs replayed at once in phase C; bounds memory, does not change the result."""
     flip: bool = False
@@ -157,6 +189,8 @@ class TrainingConfig:
             "max_rounds": 1,
             "replay_pairs": 1,
             "checkpoint_every": 0,
+            "graph_gib": 0,
+            "term_norms_every": 0,
         }
         for name, least in minima.items():
             if getattr(self, name) < least:

@@ -21,9 +21,12 @@ class TrainingHistory:
     frame: pd.DataFrame
     """One row per step; column `step` counts from 1, the others are figures by name."""
     summary: dict[str, Any]
-    """arm, steps, planned_steps, seed, seconds, stopped_early (reason or None), and for arms with
-    rollouts contributing_share, reward_first, reward_last (means of up to ten), parsed_share;
-    where the data have true attribute values, accuracy_first and accuracy_last of the descriptions."""
+    """arm, steps, planned_steps, seed, seconds, wait_share (share of the time in which training waited
+    for images), stopped_early (reason or None), and for arms with rollouts contributing_share,
+    reward_first, reward_last (means of up to ten), parsed_share; where pairs were chosen
+    contributing_share_explored (of those drawn evenly all the same) and similarity_shift (how much
+    more alike the chosen are than those that were drawn); where the data have true attribute values,
+    accuracy_first and accuracy_last of the descriptions."""
 
     @cached_property
     def digest(self) -> str:
@@ -56,6 +59,45 @@ class TrainingHistory:
         if history.digest != facts["digest"]:
             raise altered("training history", folder)
         return history
+
+
+def history_of(rows: list[dict[str, float | None]], facts: dict[str, Any]) -> TrainingHistory:
+    """Metrics of some steps, and what they come to.
+
+    Args:
+        rows: by figure, of each step; at least "step" and "seconds".
+        facts: what the summary says besides: arm, steps, planned_steps, seed, stopped_early.
+    """
+    # Sorted: rows that come from a checkpoint's JSON have lost their own order.
+    columns = ["step", *sorted(set().union(*rows) - {"step"})]
+    frame = pd.DataFrame(rows, columns=columns)
+    summary = facts | {"seconds": float(frame["seconds"].sum())}
+    if "seconds/waited" in frame and summary["seconds"]:
+        summary["wait_share"] = float(frame["seconds/waited"].sum()) / summary["seconds"]
+    if "rollout/reward" in frame:
+        first, last = _first_and_last(frame["rollout/reward"])
+        summary |= {
+            "contributing_share": float(frame["rollout/contributing"].mean()),
+            "reward_first": first,
+            "reward_last": last,
+            "parsed_share": float(frame["rollout/parsed"].mean()),
+        }
+        if "choice/contributing_explored" in frame:
+            summary |= {
+                "contributing_share_explored": float(frame["choice/contributing_explored"].mean()),
+                "similarity_shift": float(frame["choice/similarity_shift"].mean()),
+            }
+        if "accuracy/all" in frame:
+            first, last = _first_and_last(frame["accuracy/all"])
+            summary |= {"accuracy_first": first, "accuracy_last": last}
+    return TrainingHistory(frame, summary)
+
+
+def _first_and_last(figures: pd.Series) -> tuple[float, float]:
+    """Means of up to ten steps at either end."""
+    found = figures.dropna()
+    ten = max(1, min(10, len(found) // 2))
+    return float(found.head(ten).mean()), float(found.tail(ten).mean())
 
 
 def _nullable(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """A class-balanced batch of images on its way through the tower.
 
 Every loss works on a detached copy of the tower's tokens, and the gradients that gather there go back
-through the tower afterwards (GradCache). So the language model's graph is that of some pairs at a
-time, whatever their number.
+through the tower once, at the end of the step (GradCache). So the language model's graph is that of
+some pairs at a time, whatever their number.
 
 Shapes: B images, P pairs, N tokens, D width.
 """
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from saga.encoders.tower import VisionTokens
+from saga.mining.disagreement import Choice
+from saga.training.optimizer import Gradients
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,18 @@ class MicroBatch:
     """Tokens of a batch, with and without their graph, and the pairs drawn from it."""
 
     tokens: VisionTokens
-    """With the graph to θ."""
+    """With the graph to θ; of this rank's images."""
     leaf: VisionTokens
-    """The same values in float32, detached, collecting gradient."""
+    """The same values in float32, detached, collecting gradient; of all images."""
     labels_B: Tensor
     pairs: list[tuple[int, int, bool]]
     """(first, second, same class) as positions in the batch."""
     rows: list[int] = field(default_factory=list)
     """The training row of each image."""
+    choice: Choice | None = None
+    """How the pairs were chosen; None where all that were drawn are here."""
+    own: slice = field(default_factory=lambda: slice(None))
+    """This rank's images: those that `tokens` has; `leaf` has all."""
 
     @property
     def finite(self) -> bool:
@@ -63,27 +69,24 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 
 def through_tower(
-    micro: MicroBatch, gradients: list[Tensor | None], parameters: list[nn.Parameter]
-) -> list[Tensor | None]:
-    """Gradients of θ from gradients of the tokens.
+    micro: MicroBatch, gradients: Gradients, parameters: list[nn.Parameter], keep: bool = False
+) -> Gradients:
+    """Gradients of θ from gradients of the tokens, over this rank's images.
 
     Args:
-        micro: whose graph is used; it stays usable.
+        micro: whose graph is used.
         gradients: one per tensor of `tensors_of(micro.leaf)`; None where nothing arrived.
         parameters: θ.
+        keep: whether the graph stays usable.
     """
     arrived = [
-        (out, grad) for out, grad in zip(tensors_of(micro.tokens), gradients) if grad is not None
+        (out, grad[micro.own].to(out.dtype))
+        for out, grad in zip(tensors_of(micro.tokens), gradients)
+        if grad is not None
     ]
     if not arrived or not parameters:
         return [None] * len(parameters)
     outputs, grads = zip(*arrived)
     return list(
-        torch.autograd.grad(
-            outputs,
-            parameters,
-            [g.to(o.dtype) for o, g in zip(outputs, grads)],
-            retain_graph=True,
-            allow_unused=True,
-        )
+        torch.autograd.grad(outputs, parameters, grads, retain_graph=keep, allow_unused=True)
     )

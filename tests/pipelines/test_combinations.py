@@ -35,6 +35,13 @@ def refused(*overrides: str, path: Path = RUN) -> list[str]:
         ),
         (["training.contributing_pairs=65"], ["training.contributing_pairs"]),
         (["training.pairs_per_round=193", "training.classes_per_batch=16"], ["training.pairs_per"]),
+        (
+            [
+                "training.distributed.processes_per_node=65",
+                "baseline.distributed.processes_per_node=1",
+            ],
+            ["training.distributed.processes_per_node"],
+        ),
         (["training.classes_per_batch=21"], ["training.classes_per_batch"]),
         (["training.images_per_class=21"], ["training.images_per_class"]),
         (["dataset.max_images_per_class=3"], ["training.images_per_class"]),
@@ -62,6 +69,8 @@ def test_what_cannot_mean_anything_is_refused_under_its_name(overrides, settings
         ["encoder.pooler.kind=mean", "training.weights.kl=0"],
         ["encoder.tuning=frozen", "training.weights.grpo=0"],
         ["baseline_encoder.pooler.kind=mean"],
+        ["training.choice.mode=predicted"],
+        ["training.distributed.processes_per_node=64"],
         ["training.contributing_pairs=65", "training.max_rounds=2"],
         ["training.contributing_pairs=65", "training.weights={grpo: 0, kl: 0}"],
         ["training.classes_per_batch=20", "training.images_per_class=20"],

@@ -12,8 +12,8 @@ from saga.retrieval.configuration import RetrievalConfig
 from saga.retrieval.metrics import evaluate_embeddings
 from saga.retrieval.report import RetrievalReport
 from saga.settings.merging import merged
-from saga.settings.typed import Problems, build
-from saga.studies.cells import Cell, plain
+from saga.settings.typed import Problems, build, plain_values
+from saga.studies.cells import Cell
 from saga.studies.configuration import StudyConfig
 from saga.studies.store import FACTS, REPORT, CellStore
 from tests.studies.made import STUDY
@@ -69,7 +69,7 @@ def fill(store: CellStore, cell: Cell, right: float) -> RetrievalReport:
                 "git_commit": "abc",
                 "git_dirty": False,
                 "seconds": 1.5,
-                "config": plain(cell.config),
+                "config": plain_values(cell.config),
             },
         )
     return made

@@ -8,9 +8,10 @@ from pipelines.commands.study import load_study
 from saga.data.load import load_manifest
 from saga.errors import UserInputError
 from saga.settings.merging import with_dotted
+from saga.settings.typed import plain_values
 from saga.studies import explanation
 from saga.studies.cell import mined
-from saga.studies.cells import build_cell, plain, resolve, study_cells
+from saga.studies.cells import build_cell, resolve, study_cells
 from saga.studies.explanation import along_training, explain, gradient_cosines
 from saga.studies.explanation_table import explanation_table
 from saga.studies.runner import Runner
@@ -81,7 +82,8 @@ def test_a_study_that_was_not_run_cannot_be_explained(tmp_path):
 def test_photos_cannot_be_explained(explained):
     config = explained[2][0].config
     other = build_cell(
-        with_dotted(plain(config), {"dataset.layout": "cub200", "dataset.root": "data"}), "test"
+        with_dotted(plain_values(config), {"dataset.layout": "cub200", "dataset.root": "data"}),
+        "test",
     )
     with pytest.raises(UserInputError, match="only the synthetic layout has them"):
         along_training(other, "saga", explained[4], 1)

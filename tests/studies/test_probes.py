@@ -110,7 +110,7 @@ def test_an_image_agrees_with_itself_more_than_with_its_twin(supervisor, tokens)
 
 def test_places_are_maps_of_every_image_that_was_described_rightly(birds, supervisor, tokens):
     verdicts, _ = descriptions(supervisor, tokens[1], birds, ROLLOUT, 1)
-    places = attribute_places(supervisor, tokens[1], birds, verdicts, ROLLOUT)
+    places = attribute_places(supervisor, tokens[1], birds, verdicts)
     sums = places.sum(-1)
     assert places.shape == (40, 6, 36) and (places >= 0).all()
     assert ((sums - 1).abs().lt(1e-4) | (sums == 0)).all() and (sums > 0.5).any()

@@ -95,6 +95,7 @@ def made_arm(
         "pairs_per_round": 4,
         "max_rounds": 3,
         "metric_loss": MetricLossConfig("potential_field", pf_proxies=2),
+        "refill": "after",  # scripted verdicts count the pairs in the order of the rounds
         "autocast": "none",
         "checkpoint_every": 0,
     } | training

@@ -7,14 +7,10 @@ from saga.encoders.tower import VisionTokens
 from saga.errors import UserInputError
 from saga.supervisors.rollout import Completions
 from saga.supervisors.supervisor import Verdicts
+from saga.training.alignment import alignment_gradients, match_queries, teachers_of
 from saga.training.buffer import Buffer
 from saga.training.microbatch import MicroBatch, leaf_of
-from saga.training.terms import (
-    alignment_gradients,
-    match_queries,
-    policy_gradients,
-    teachers_of,
-)
+from saga.training.terms import policy_gradients
 from saga.training.trainer import Trainer
 from tests.training.made import made_arm, made_pairs, script_answers
 from tests.training.test_step import made_trainer, watched_step
@@ -89,6 +85,7 @@ def test_figures_are_means_over_all_pairs_seen_however_they_came_in_rounds():
         "rollout/contributing": 2 / 4,
         "rollout/pairs": 4.0,
         "rollout/kept": 1.0,
+        "rollout/discarded": 0.0,
     }
 
 
@@ -158,7 +155,7 @@ def filled(birds, tiny, prompt, monkeypatch, **settings):
     with trainer._autocast():
         micros, buffer = trainer._gather()
     assert [len(r.first_P) for r in buffer.rounds] == [3, 2]
-    return trainer, buffer
+    return trainer, micros, buffer
 
 
 def alignment_of(trainer, buffer, **changes):
@@ -178,7 +175,7 @@ def alignment_of(trainer, buffer, **changes):
 
 @pytest.mark.parametrize("most, images", [(1, 2), (3, 6), (4, 8), (None, 10), (99, 10)])
 def test_at_most_so_many_pairs_teach_attention(birds, tiny, prompt, monkeypatch, most, images):
-    trainer, buffer = filled(birds, tiny, prompt, monkeypatch)
+    trainer, micros, buffer = filled(birds, tiny, prompt, monkeypatch)
     metrics, gradients = alignment_of(trainer, buffer, alignment_pairs=most)
     assert metrics["alignment/images"] == images and metrics["loss/kl"] > 0
     assert gradients[0].any()
@@ -189,7 +186,7 @@ def test_at_most_so_many_pairs_teach_attention(birds, tiny, prompt, monkeypatch,
 def test_the_policys_replay_teaches_what_a_replay_of_its_own_does(
     birds, tiny, prompt, monkeypatch, most, replay_pairs
 ):
-    trainer, buffer = filled(
+    trainer, micros, buffer = filled(
         birds, tiny, prompt, monkeypatch, alignment_pairs=most, replay_pairs=replay_pairs
     )
     teachers = teachers_of(buffer, trainer.settings)
@@ -201,13 +198,13 @@ def test_the_policys_replay_teaches_what_a_replay_of_its_own_does(
         alignment_gradients(trainer.supervisor, trainer.pooler, buffer, *parts, given)
         for given in (teachers, None)
     )
-    assert ours == pytest.approx(alone, rel=1e-5)
+    assert ours == pytest.approx(alone, rel=1e-4)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-4)
 
 
 def test_chunks_do_not_change_alignment(birds, tiny, prompt, monkeypatch):
-    trainer, buffer = filled(birds, tiny, prompt, monkeypatch)
+    trainer, micros, buffer = filled(birds, tiny, prompt, monkeypatch)
     whole, gradients = alignment_of(trainer, buffer, replay_pairs=8)
     for replay_pairs in (1, 2):
         metrics, chunked = alignment_of(trainer, buffer, replay_pairs=replay_pairs)
@@ -219,7 +216,7 @@ def test_chunks_do_not_change_alignment(birds, tiny, prompt, monkeypatch):
 
 
 def test_rounds_are_divided_by_the_tokens_of_the_whole_buffer(birds, tiny, prompt, monkeypatch):
-    trainer, buffer = filled(birds, tiny, prompt, monkeypatch)
+    trainer, micros, buffer = filled(birds, tiny, prompt, monkeypatch)
     own = []
     for held in buffer.rounds:
         tokens = int(held.verdicts.completions.lengths_PG.sum())
@@ -229,12 +226,12 @@ def test_rounds_are_divided_by_the_tokens_of_the_whole_buffer(birds, tiny, promp
         ]
         assert shares[1] == pytest.approx(shares[0] * tokens / buffer.tokens, rel=1e-5)
         own.append(shares[1])
-    metrics = trainer._policy_term(buffer).metrics
+    metrics = trainer.terms.policy(buffer, micros).metrics
     assert metrics["loss/grpo"] == pytest.approx(sum(own), rel=1e-5)
 
 
 def test_under_bfloat16_gradients_of_tokens_are_summed_in_float32(birds, tiny, prompt, monkeypatch):
-    trainer, buffer = filled(birds, tiny, prompt, monkeypatch, autocast="bfloat16")
+    trainer, micros, buffer = filled(birds, tiny, prompt, monkeypatch, autocast="bfloat16")
     held = buffer.rounds[0]
     assert held.micro.tokens.tokens_BND.dtype == torch.bfloat16
     with trainer._autocast():

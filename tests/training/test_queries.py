@@ -9,8 +9,8 @@ import torch
 from saga.encoders.configuration import EncoderConfig, PoolerConfig
 from saga.errors import UserInputError
 from saga.supervisors.prompts import load_prompt
+from saga.training.alignment import query_subjects, with_queries
 from saga.training.configuration import LossWeights
-from saga.training.terms import query_subjects, with_queries
 from saga.training.trainer import Trainer
 from tests.training.made import EMBEDDED, made_arm, made_pairs
 

@@ -34,8 +34,9 @@ def same(a, b):
 
 def comparable(history):
     """All figures but the time that they took."""
-    summary = {k: v for k, v in history.summary.items() if k != "seconds"}
-    return history.frame.drop(columns="seconds").astype("Float64"), summary
+    summary = {k: v for k, v in history.summary.items() if k not in ("seconds", "wait_share")}
+    timed = [name for name in history.frame if name.startswith("seconds")]
+    return history.frame.drop(columns=timed).astype("Float64"), summary
 
 
 @pytest.fixture(scope="module", autouse=True)
