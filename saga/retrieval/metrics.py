@@ -23,7 +23,7 @@ from saga.errors import UserInputError
 from saga.retrieval.configuration import RetrievalConfig
 from saga.retrieval.corruptions import PREFIX
 from saga.retrieval.diagnostics import embedding_diagnostics
-from saga.retrieval.nmi import normalized_mutual_information
+from saga.retrieval.nmi import CLUSTERER, normalized_mutual_information
 from saga.retrieval.report import RetrievalReport, outcome_column
 from saga.retrieval.search import Neighbours, check_vectors, search, search_chunks
 from saga.retrieval.slices import slice_columns
@@ -74,7 +74,7 @@ def evaluate_embeddings(
         for c in config.corruptions
     }
     per_query = pd.concat([per_query, slices], axis=1).assign(**under)
-    nmi, clusterer = normalized_mutual_information(embeddings, labels, config.nmi_seed)
+    nmi = normalized_mutual_information(embeddings, labels, config.nmi_seed)
     names = [*(f"recall_at_{K}" for K in config.ks), "map_at_r"]
     metrics = {m: float(per_query[outcome_column(m)].mean()) for m in names}
     return RetrievalReport(
@@ -85,7 +85,7 @@ def evaluate_embeddings(
         dataset_digest=dataset_digest,
         config=_as_json(config),
         intervals=_intervals(per_query, names, config),
-        facts={"nmi_clusterer": clusterer} | embedding_diagnostics(embeddings, labels) | top1,
+        facts={"nmi_clusterer": CLUSTERER} | embedding_diagnostics(embeddings, labels) | top1,
     )
 
 

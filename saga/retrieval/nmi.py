@@ -4,22 +4,18 @@ It moves by several points with the seed and is high for random clusters when cl
 small: reported with its seed, never gated on.
 """
 
-import logging
-
 import numpy as np
 
 ITERATIONS = 20
-logger = logging.getLogger(__name__)
+CLUSTERER = "k-means as FAISS runs it"
 
 
-def normalized_mutual_information(
-    embeddings: np.ndarray, labels: np.ndarray, seed: int
-) -> tuple[float, str]:
-    """NMI and which k-means it rests on; k = number of classes.
+def normalized_mutual_information(embeddings: np.ndarray, labels: np.ndarray, seed: int) -> float:
+    """NMI of k-means clusters; k = number of classes.
 
-    FAISS' k-means, exactly as pytorch-metric-learning's AccuracyCalculator runs it (20 iterations,
-    one start, arithmetic mean in the denominator), or scikit-learn's where FAISS is not installed;
-    the two differ by what different seeds differ by.
+    By the k-means of `saga.retrieval.kmeans`, which with the same seed gives the clusters that
+    pytorch-metric-learning's AccuracyCalculator has from FAISS (20 iterations, one start), but for
+    what rounding moves; arithmetic mean in the denominator.
 
     Args:
         embeddings: (n, E).
@@ -27,28 +23,12 @@ def normalized_mutual_information(
         seed: of the k-means.
 
     Returns:
-        NMI in [0, 1], and "faiss" or "scikit-learn".
+        NMI in [0, 1].
     """
     from sklearn.metrics import normalized_mutual_info_score
 
-    vectors = np.ascontiguousarray(embeddings, np.float32)
-    k = len(np.unique(labels))
-    clusters, clusterer = _clusters(vectors, k, seed)
-    return float(normalized_mutual_info_score(labels, clusters)), clusterer
+    from saga.retrieval.kmeans import kmeans
 
-
-def _clusters(vectors: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, str]:
-    try:
-        import faiss
-    except ImportError as error:
-        from sklearn.cluster import KMeans
-
-        logger.warning("faiss cannot be used (%s): NMI rests on scikit-learn's k-means", error)
-        kmeans = KMeans(k, n_init=1, max_iter=ITERATIONS, random_state=seed)
-        return kmeans.fit_predict(vectors), "scikit-learn"
-    # min_points_per_centroid only silences a message on standard error.
-    trained = faiss.Kmeans(
-        vectors.shape[1], k, niter=ITERATIONS, seed=seed, min_points_per_centroid=1, gpu=False
-    )
-    trained.train(vectors)
-    return trained.index.search(vectors, 1)[1][:, 0], "faiss"
+    classes = len(np.unique(labels))
+    clusters = kmeans(embeddings, classes, iterations=ITERATIONS, seed=seed)
+    return float(normalized_mutual_info_score(labels, clusters))

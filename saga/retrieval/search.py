@@ -2,30 +2,43 @@
 
 The default backend is torch on unit float32 vectors (faster than FAISS' flat index on CPUs, same
 ranks; half precision moves ranks, so it is not offered, and autocast and TF32 are switched off for
-the search). FAISS is a backend too, on CPU or GPU.
+the search). FAISS is a backend too, on CPU or GPU. On the CPU and for few neighbours the matrix is
+computed tile by tile, and within one set only half of it (`saga.retrieval.tiles`); on a GPU, or
+for many neighbours, by rows.
 
 Ties: of equal similarities (as float32 values) the lower gallery position comes first, so that a
 result does not depend on the sort. FAISS itself decides which of several equal ones fill the last
 rank. Equal vectors usually have equal similarities, but rounding in the matrix product may tell
 them apart, and the split into chunks may move the last bit.
 
+Memory of `search_chunks` with torch, beyond queries and gallery, in bytes at most:
+
+- by tiles: 12·B·W + 12·k·m within one set and 12·B·W + 12·k·B otherwise, W = max(B, 2048);
+- by rows: 4·B·m + 60·k·B;
+
+and 24·max(m, 2^17) where equal values compete for the last rank. `search` takes 24·k·n more to put
+its result together. With the default chunk of 1,024 and k = 8, a set of 37,000 takes 36 MB,
+whatever its width; its whole similarity matrix would take 5.5 GB.
+
 Shapes: n queries, m gallery, k neighbours, E embedding width, B queries of one chunk.
 """
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from saga.retrieval.configuration import Backend
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
 NORM_TOLERANCE = 1e-3
+CHECKED_AT_ONCE = 1024
+FEW_NEIGHBOURS = 16
+"""Searched for by tiles whatever the embedding width."""
+WIDTH_PER_NEIGHBOUR = 8
+"""Up to one neighbour in so many dimensions, tiles are faster than rows: the products they save
+outweigh the sorting."""
 logger = logging.getLogger(__name__)
 
 ChunkSearch = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -99,7 +112,9 @@ def search_chunks(
 
     For callers that need many neighbours of each query, but only to sum them up.
     """
-    queries, gallery = check_vectors("queries", queries), check_vectors("gallery", gallery)
+    one_set = queries is gallery
+    queries = check_vectors("queries", queries)
+    gallery = queries if one_set else check_vectors("gallery", gallery)
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(f"widths differ: {queries.shape[1]} and {gallery.shape[1]}")
     if exclude_self and len(queries) != len(gallery):
@@ -110,12 +125,16 @@ def search_chunks(
         raise ValueError(f"chunk must be at least 1, got {chunk}")
     index = _faiss_index(gallery, backend) if backend != "torch" else None
     if index is None:
-        find = _torch_search(gallery, k, exclude_self, device)
-    else:
-        find = _faiss_search(index, k, exclude_self)
-    for start in range(0, len(queries), chunk):
-        rows = slice(start, min(start + chunk, len(queries)))
-        yield rows, Neighbours(*find(queries[rows], start))
+        yield from _torch_search(queries, gallery, k, exclude_self, chunk, device)
+        return
+    find = _faiss_search(index, k, exclude_self)
+    for rows in _chunks(len(queries), chunk):
+        yield rows, Neighbours(*find(queries[rows], rows.start))
+
+
+def _chunks(count: int, chunk: int) -> Iterator[slice]:
+    for start in range(0, count, chunk):
+        yield slice(start, min(start + chunk, count))
 
 
 def check_vectors(name: str, vectors: np.ndarray) -> np.ndarray:
@@ -127,13 +146,15 @@ def check_vectors(name: str, vectors: np.ndarray) -> np.ndarray:
     vectors = np.ascontiguousarray(vectors, np.float32)
     if vectors.ndim != 2 or not vectors.size:
         raise ValueError(f"{name} must be a non-empty (n, E) array, got {vectors.shape}")
-    finite = np.isfinite(vectors).all(1)
+    lengths = np.concatenate(
+        [_lengths(vectors[rows]) for rows in _chunks(len(vectors), CHECKED_AT_ONCE)]
+    )
+    finite = np.isfinite(lengths)
     if not finite.all():
         raise ValueError(
             f"{name}: {(~finite).sum()} of {len(vectors)} vectors hold NaN or infinite values, the "
             f"first at row {finite.argmin()}"
         )
-    lengths = np.linalg.norm(vectors, axis=1)
     far = np.abs(lengths - 1).argmax()
     if abs(lengths[far] - 1) > NORM_TOLERANCE:
         raise ValueError(
@@ -143,53 +164,31 @@ def check_vectors(name: str, vectors: np.ndarray) -> np.ndarray:
     return vectors
 
 
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    """In float64, in which the square of a float32 does not overflow."""
+    return np.linalg.norm(vectors.astype(np.float64), axis=1)
+
+
 def _torch_search(
-    gallery: np.ndarray, k: int, exclude_self: bool, device: str | None
-) -> ChunkSearch:
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    k: int,
+    exclude_self: bool,
+    chunk: int,
+    device: str | None,
+) -> Iterator[tuple[slice, Neighbours]]:
     import torch
+
+    from saga.retrieval.rows import search_rows
+    from saga.retrieval.tiles import search_tiles
 
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     gallery_ME = torch.from_numpy(gallery).to(place)
-
-    def find(queries: np.ndarray, start: int) -> tuple[np.ndarray, np.ndarray]:
-        with torch.inference_mode(), _full_precision(place.type):
-            scores_BM = torch.from_numpy(queries).to(place) @ gallery_ME.T
-            if exclude_self:
-                own = torch.arange(len(queries), device=place)
-                scores_BM[own, start + own] = -torch.inf
-            values, indices = _largest(scores_BM, k)
-        return indices.cpu().numpy(), values.cpu().numpy()
-
-    return find
-
-
-def _largest(scores_BM: "Tensor", k: int) -> tuple["Tensor", "Tensor"]:
-    """The k largest of each row, of equal ones the lower position first."""
-    values, indices = scores_BM.topk(k, dim=1)
-    # topk promises no order among equals: sort by position, then stably by value.
-    indices = indices.sort(dim=1).values
-    values, order = scores_BM.gather(1, indices).sort(dim=1, descending=True, stable=True)
-    indices = indices.gather(1, order)
-    # Where more values equal the last one than fit, topk has chosen among them: sort the whole row.
-    torn = (scores_BM >= values[:, -1:]).sum(dim=1) > k
-    if torn.any():
-        whole = scores_BM[torn].sort(dim=1, descending=True, stable=True)
-        values[torn], indices[torn] = whole.values[:, :k], whole.indices[:, :k]
-    return values, indices
-
-
-@contextmanager
-def _full_precision(kind: str) -> Iterator[None]:
-    """Real float32 products, whatever the caller has set for training."""
-    import torch
-
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.autocast(kind, enabled=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    queries_QE = gallery_ME if queries is gallery else torch.from_numpy(queries)
+    few = k <= max(FEW_NEIGHBOURS, gallery.shape[1] // WIDTH_PER_NEIGHBOUR)
+    find = search_tiles if few and place.type == "cpu" else search_rows
+    for rows, best in find(queries_QE, gallery_ME, k, exclude_self, chunk):
+        yield rows, Neighbours(best.positions_Qk.cpu().numpy(), best.values_Qk.cpu().numpy())
 
 
 def _faiss_search(held: "_FaissIndex", k: int, exclude_self: bool) -> ChunkSearch:

@@ -1,5 +1,4 @@
 import dataclasses
-import sys
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,7 @@ from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 
 from saga.errors import UserInputError
 from saga.retrieval.metrics import RetrievalConfig, evaluate_embeddings
-from saga.retrieval.nmi import normalized_mutual_information
+from saga.retrieval.nmi import CLUSTERER, normalized_mutual_information
 from saga.retrieval.slices import with_attribute_slices
 from tests.retrieval.made import (
     made_embeddings,
@@ -162,18 +161,26 @@ def test_diagnostics_are_those_of_all_pairs_and_tell_a_collapsed_space():
     assert collapsed.metrics["recall_at_1"] < 0.5
 
 
-def test_nmi_repeats_with_its_seed_and_says_which_kmeans_it_rests_on(monkeypatch, caplog):
+def test_nmi_repeats_with_its_seed_and_the_report_says_which_kmeans_it_rests_on():
     frame = made_frame([8] * 9)
     embeddings, labels = made_embeddings(frame, 0.8), frame["class_id"].to_numpy()
-    first = normalized_mutual_information(embeddings, labels, 5)
-    assert first == normalized_mutual_information(embeddings, labels, 5)
-    others = {normalized_mutual_information(embeddings, labels, seed)[0] for seed in range(6)}
-    assert len(others) > 1
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    fallback, clusterer = normalized_mutual_information(embeddings, labels, 5)
-    assert clusterer == "scikit-learn" and "scikit-learn" in caplog.text
-    assert fallback == pytest.approx(first[0], abs=0.15)
-    assert fallback == normalized_mutual_information(embeddings, labels, 5)[0]
+    found = [normalized_mutual_information(embeddings, labels, seed) for seed in (0, *range(6))]
+    assert found[0] == found[1] and len(set(found)) > 1
+    report = evaluate(embeddings, frame, nmi_seed=5)
+    assert report.metrics["nmi"] == found[-1]
+    assert report.facts["nmi_clusterer"] == CLUSTERER
+
+
+@pytest.mark.parametrize("noise", [0.3, 0.8, 2.0])
+def test_nmi_and_recall_are_those_of_pytorch_metric_learning(noise):
+    frame = made_frame([40] * 9)
+    embeddings, labels = made_embeddings(frame, noise, width=16), frame["class_id"].to_numpy()
+    theirs = AccuracyCalculator(
+        include=("NMI", "precision_at_1"), k=8, device=torch.device("cpu")
+    ).get_accuracy(torch.from_numpy(embeddings), torch.from_numpy(labels))
+    ours = evaluate(embeddings, frame, nmi_seed=1234).metrics  # the seed of FAISS
+    assert ours["nmi"] == pytest.approx(theirs["NMI"], abs=1e-12)
+    assert ours["recall_at_1"] == pytest.approx(theirs["precision_at_1"], abs=1e-6)
 
 
 def test_a_class_of_one_image_is_refused_by_name():

@@ -39,15 +39,31 @@ def test_torch_and_faiss_agree_between_two_sets(vectors):
     np.testing.assert_allclose(ours.similarities, theirs.similarities, atol=1e-6)
 
 
-def test_no_more_than_a_chunk_of_similarities_is_in_memory_at_once(vectors, monkeypatch):
-    shapes = []
-    largest = module._largest
-    monkeypatch.setattr(
-        module, "_largest", lambda scores, k: (shapes.append(scores.shape), largest(scores, k))[1]
-    )
-    rows = [rows for rows, _ in search_chunks(vectors, vectors, 3, exclude_self=True, chunk=20)]
-    assert [tuple(s) for s in shapes] == [(20, 83)] * 4 + [(3, 83)]
-    assert [(r.start, r.stop) for r in rows] == [(0, 20), (20, 40), (40, 60), (60, 80), (80, 83)]
+@pytest.mark.parametrize("k", [3, 17], ids=["by tiles", "by rows"])
+def test_the_chunks_are_the_queries_in_order(vectors, k):
+    found = list(search_chunks(vectors, vectors, k, exclude_self=True, chunk=20))
+    assert [(r.start, r.stop) for r, _ in found] == [
+        (0, 20),
+        (20, 40),
+        (40, 60),
+        (60, 80),
+        (80, 83),
+    ]
+    whole = search(vectors, vectors, k, exclude_self=True)
+    np.testing.assert_array_equal(np.concatenate([n.indices for _, n in found]), whole.indices)
+
+
+def test_few_neighbours_are_searched_for_by_tiles_and_many_by_rows(vectors, monkeypatch):
+    from saga.retrieval import rows, tiles
+
+    def refused(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(rows, "search_rows", refused)
+    search(vectors, vectors, module.FEW_NEIGHBOURS)
+    monkeypatch.undo()
+    monkeypatch.setattr(tiles, "search_tiles", refused)
+    search(vectors, vectors, module.FEW_NEIGHBOURS + 1)
 
 
 def test_equal_similarities_come_in_the_order_of_the_gallery():
