@@ -1,28 +1,44 @@
 """Rollouts: G completions per pair, sampled from the frozen model without gradient (phase B).
 
 The prompt of each pair is prefilled once and its keys and values kept once; the completions of all
-pairs are decoded in one batch. Completions that have ended leave the batch.
+pairs are decoded in one batch. The host looks at the batch every few tokens: completions that have ended
+then leave it. On a GPU the steps between are replays of a CUDA graph.
 
-A completion depends on its pair's tokens and seed alone, not on the other pairs of the batch: the
-random numbers of each pair come from a generator of its own, and sampling is by inverse distribution
-function. Log-probabilities are those of the tempered distribution without image tokens, before the
-nucleus is cut, as in the replay.
+A completion depends on its pair's tokens and seed alone, not on the other pairs of the batch nor on the
+pace: the random numbers of each pair come from a generator of its own, and sampling is by inverse
+distribution function. (Up to rounding: in half precision a sum in another order can tip a draw.)
+Log-probabilities are those of the tempered distribution without image tokens, before the nucleus is cut,
+as in the replay.
 
-Shapes: P pairs, G group size, T generated tokens, R rows still decoding, V vocabulary.
+Nothing of a prompt is kept for the next batch: the images come before the instruction, so all that does
+not depend on them is the chat format before the first image, 4 tokens of Qwen3-VL's and InternVL's some
+600 and 1 of the embedded supervisor's. To keep them would save less than 1 % of the prefill.
+
+Shapes: P pairs, G group size, N image tokens, T generated tokens, R = P·G rows, S prompt tokens, D token
+width, E model width.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from saga.encoders.tower import VisionTokens
 from saga.supervisors.backbone import Backbone, Prefix
 from saga.supervisors.configuration import RolloutConfig
-from saga.supervisors.shared_prefix import SharedPrefixCache
+from saga.supervisors.generation import NOTHING, Generation, Sampling
+from saga.supervisors.pace import Pace, drive, pace_of
+from saga.supervisors.sampling import banned_tokens, sample, token_log_probs
+from saga.supervisors.workspace import workspace
 
-COMPACT_SHARE = 0.25
-"""Ended rows are taken out of the cache once they are this share of it."""
+__all__ = ["Completions", "banned_tokens", "roll_out", "sample", "token_log_probs"]
+
+PREFILL_TOKENS = {"cpu": 3 << 10, "cuda": 1 << 14}
+"""Prompt tokens that are run at once: what they need beside their keys and values is bounded. On a CPU
+more than fit its cache take longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,33 +66,6 @@ class Completions:
         )
 
 
-def token_log_probs(backbone: Backbone, hidden: Tensor, temperature: float) -> Tensor:
-    """Tempered log-probabilities (…, V) with image tokens banned."""
-    logits = backbone.logits(hidden) / temperature
-    logits[..., banned_tokens(backbone)] = -torch.inf
-    return logits.log_softmax(-1)
-
-
-def banned_tokens(backbone: Backbone) -> list[int]:
-    """Placeholders of images and videos: in a completion they would have no features."""
-    video = getattr(backbone.config, "video_token_id", None)
-    vocabulary = backbone.language.embed_tokens.num_embeddings
-    tokens = {backbone.image_token_id, video} - {None}
-    return sorted(int(t) for t in tokens if t is not None and t < vocabulary)
-
-
-def sample(logp_RV: Tensor, uniform_R: Tensor, top_p: float) -> Tensor:
-    """One token per row from the nucleus of mass `top_p`, by inverse distribution function."""
-    ordered_RV, order_RV = logp_RV.exp().sort(dim=-1, descending=True, stable=True)
-    mass_RV = ordered_RV.cumsum(-1)
-    # A token is in the nucleus if the mass before it has not reached top_p; the first always is.
-    inside_RV = (mass_RV - ordered_RV) < top_p
-    total_R = (ordered_RV * inside_RV).sum(-1)
-    rank_R = (mass_RV <= (uniform_R * total_R)[:, None]).sum(-1)
-    rank_R = torch.minimum(rank_R, inside_RV.sum(-1) - 1)
-    return order_RV.gather(1, rank_R[:, None])[:, 0]
-
-
 @torch.no_grad()
 def roll_out(
     backbone: Backbone,
@@ -85,6 +74,10 @@ def roll_out(
     b: VisionTokens,
     config: RolloutConfig,
     seeds: list[int],
+    *,
+    graphs: bool | None = None,
+    pace: Pace | None = None,
+    forced_lengths_PG: Tensor | None = None,
 ) -> Completions:
     """Sample a group of completions for each pair.
 
@@ -95,61 +88,111 @@ def roll_out(
         b: tokens of the second images, (P, N, D).
         config: group size, temperature, nucleus, length.
         seeds: one per pair.
+        graphs: whether steps are CUDA graphs; None: on a GPU, at a pace that keeps its buffers.
+        pace: how the batch is driven; None: what suits the device.
+        forced_lengths_PG: for benchmarks and tests: length of each completion in tokens, its end
+            token included. The end is banned before and comes there. `logp_PGT` is of the model's
+            own distribution nevertheless.
 
     Raises:
-        ValueError: if the number of seeds is not the number of pairs.
+        ValueError: if the number of seeds is not the number of pairs, graphs are wanted without a
+            GPU or without buffers that stay, or forced lengths have another shape than (P, G) or lie
+            outside 1 to the limit.
     """
     P, G, limit = a.tokens_BND.shape[0], config.group_size, config.max_new_tokens
     if len(seeds) != P:
         raise ValueError(f"one seed per pair is needed: {P} pairs, {len(seeds)} seeds")
-    device = backbone.device
-    uniform_RT = torch.cat([_uniform(seed, G, limit) for seed in seeds]).to(device)
-    ends = torch.tensor(backbone.end_token_ids, device=device)
-    pad = backbone.tokenizer.pad_token_id
-    tokens = torch.full((P * G, limit), pad if pad is not None else int(ends[0]), device=device)
-    logps = torch.zeros(P * G, limit, device=device)
-    lengths = torch.zeros(P * G, dtype=torch.long, device=device)
-    ended = torch.zeros(P * G, dtype=torch.bool, device=device)
-
-    embeds, visual = backbone.embed_pairs(prefix, a, b)
-    cache = SharedPrefixCache(backbone.depth)
-    positions = prefix.positions_RS[:, None].expand(-1, P, -1)
-    hidden_PD = backbone.hidden(embeds, positions, cache=cache, visual=visual)[:, -1]
-    hidden_RD = hidden_PD.repeat_interleave(G, 0)
-    rows = torch.arange(P * G, device=device)
-
-    with cache.shared(backbone.language.config, G):
-        for t in range(limit):
-            logp_RV = token_log_probs(backbone, hidden_RD, config.temperature)
-            token_R = sample(logp_RV, uniform_RT[rows, t], config.top_p)
-            live = ~ended[rows]
-            tokens[rows[live], t] = token_R[live]
-            logps[rows[live], t] = logp_RV.gather(1, token_R[:, None])[live, 0]
-            lengths[rows[live]] = t + 1
-            ended[rows] |= torch.isin(token_R, ends)
-            live = ~ended[rows]
-            if t + 1 == limit or not live.any():
-                break
-            if live.float().mean() <= 1 - COMPACT_SHARE:
-                kept = live.nonzero()[:, 0]
-                rows, token_R = rows[kept], token_R[kept]
-                cache.keep(kept)
-            position = torch.full(
-                (prefix.positions_RS.shape[0], len(rows), 1),
-                prefix.next_position + t,
-                device=device,
+    if forced_lengths_PG is not None:
+        _check_lengths(forced_lengths_PG, P, G, limit)
+    pace = pace or pace_of(backbone.device)
+    graphs = _graphs(graphs, pace, backbone.device)
+    sampling = Sampling(config.temperature, config.top_p, forced_lengths_PG is not None)
+    uniform_TR = torch.cat([_uniform(seed, G, limit) for seed in seeds]).T.to(backbone.device)
+    space, hidden = None, []
+    for first, prompts, hidden_PE in _prefill(backbone, prefix, a, b):
+        with _precision(backbone):
+            space = space or workspace(
+                backbone, prefix, prompts, P, G, sampling, limit, pace, graphs
             )
-            hidden_RD = backbone.hidden(backbone.embed(token_R[:, None]), position, cache=cache)[
-                :, -1
-            ]
+        for layer, (keys, values) in enumerate(prompts):
+            space.generation.memory.put(layer, first, keys, values)
+        hidden.append(hidden_PE.repeat_interleave(G, 0))
+    assert space is not None
+    with _precision(backbone):
+        lengths = None if forced_lengths_PG is None else forced_lengths_PG.flatten()
+        space.generation.begin(torch.cat(hidden), uniform_TR, lengths)
+        drive(space.generation, P * G, pace, space.step)
+    return _completions(backbone, space.generation, P, G)
 
-    T = int(lengths.max())
+
+def _prefill(
+    backbone: Backbone, prefix: Prefix, a: VisionTokens, b: VisionTokens
+) -> Iterator[tuple[int, list[tuple[Tensor, Tensor]], Tensor]]:
+    """Run the prompts, some pairs at a time.
+
+    Yields:
+        the first pair, keys and values of each layer, and the last hidden states (pairs, E).
+    """
+    P = a.tokens_BND.shape[0]
+    budget = PREFILL_TOKENS.get(backbone.device.type, PREFILL_TOKENS["cuda"])
+    for chunk in torch.arange(P).split(max(1, budget // len(prefix))):
+        embeds, visual = backbone.embed_pairs(prefix, a.index(chunk), b.index(chunk))
+        positions = prefix.positions_RS[:, None].expand(-1, len(chunk), -1)
+        cache = DynamicCache()
+        hidden_PSE = backbone.hidden(embeds, positions, cache=cache, visual=visual)
+        prompts = [_keys_and_values(layer) for layer in cache.layers]
+        yield int(chunk[0]), prompts, hidden_PSE[:, -1]
+
+
+def _keys_and_values(layer: Any) -> tuple[Tensor, Tensor]:
+    return layer.keys, layer.values
+
+
+def _completions(backbone: Backbone, generation: Generation, P: int, G: int) -> Completions:
+    """What was recorded, one pair after the other."""
+    tokens_TR = generation.tokens_TN[:, : P * G]
+    lengths_R = (tokens_TR != NOTHING).sum(0)
+    ended_R = torch.isin(tokens_TR, generation.ends).any(0)
+    T = int(lengths_R.max())
+    pad = backbone.tokenizer.pad_token_id
+    padding = backbone.end_token_ids[0] if pad is None else pad
+    tokens_RT = tokens_TR[:T].T.masked_fill(tokens_TR[:T].T == NOTHING, padding)
     return Completions(
-        tokens[:, :T].view(P, G, T),
-        lengths.view(P, G),
-        ended.view(P, G),
-        logps[:, :T].view(P, G, T),
+        tokens_RT.reshape(P, G, T),
+        lengths_R.view(P, G),
+        ended_R.view(P, G),
+        generation.logps_TN[:T, : P * G].T.reshape(P, G, T),
     )
+
+
+def _precision(backbone: Backbone) -> torch.autocast:
+    """Autocast as it is, but off for weights that are of its type: it would change nothing."""
+    kind = backbone.device.type
+    cast_to = torch.get_autocast_dtype(kind)
+    wanted = torch.is_autocast_enabled(kind)
+    stored = backbone.language.embed_tokens.weight.dtype
+    # What a graph captures must not be a tensor that autocast caches and drops.
+    return torch.autocast(kind, cast_to, wanted and stored != cast_to, cache_enabled=False)
+
+
+def _graphs(wanted: bool | None, pace: Pace, device: torch.device) -> bool:
+    possible = device.type == "cuda" and pace.kept
+    if wanted and not possible:
+        raise ValueError(
+            f"CUDA graphs need a GPU and a pace that keeps its buffers; the supervisor is on {device}, "
+            f"and buffers are {'' if pace.kept else 'not '}kept"
+        )
+    return possible if wanted is None else wanted
+
+
+def _check_lengths(lengths_PG: Tensor, P: int, G: int, limit: int) -> None:
+    if lengths_PG.shape != (P, G):
+        raise ValueError(f"forced lengths must be {(P, G)}, got {tuple(lengths_PG.shape)}")
+    if lengths_PG.min() < 1 or lengths_PG.max() > limit:
+        raise ValueError(
+            f"forced lengths must be 1 to max_new_tokens ({limit}), got "
+            f"{int(lengths_PG.min())} to {int(lengths_PG.max())}"
+        )
 
 
 def _uniform(seed: int, G: int, T: int) -> Tensor:

@@ -1,171 +1,205 @@
-"""Decoding groups of completions behind one prompt each, without a copy of the prompt for every completion.
+"""Keys and values of groups of completions that share their prompts, without a copy for every completion.
 
-A group's completions share their prompt's keys and values. Copied out to the group they are G times as
-much to read at every token, and to copy again as the cache grows. Here each prompt's are kept once; the
-queries of a whole group meet them in one product, and the softmax runs over both parts together.
+Copied out to the group, a prompt's keys and values are G times as much to read at every token. Here each
+prompt's are kept once: the queries of a whole group meet them in one product, and the softmax runs over
+both parts together. The rows' own keys and values lie in buffers that are written in place, so that a
+token's attention has the same shapes and addresses from step to step, as a CUDA graph needs.
 
-    cache = SharedPrefixCache(depth)
-    hidden(prompts, cache=cache)                 the prompts, plain causal attention
-    with cache.shared(config, G):
-        hidden(one token a row, cache=cache)     rows of a pair in a row, G each
+Products are batched over key-value heads first and prompts or rows second: rows of a pair lie side by
+side, so a group's queries are one matrix without being copied. Keys are stored transposed, ready for the
+product.
 
-Shapes: P pairs, G group size, R rows still decoding, K key-value heads, Q queries a key-value head,
-S prompt tokens, T own tokens so far, D head width.
+Shapes: P pairs, G group size, N = P·G rows, R rows still decoding, K key-value heads, Q queries a
+key-value head, H = K·Q heads, S prompt tokens, T room for own tokens, D head width; M = K·R and
+O = K·P the batches of the products, X any.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, Cache
-from transformers.cache_utils import DynamicLayer
+from torch.nn.functional import pad
 
-NAME = "saga_shared_prefix"
-ROOM = 32
-"""Tokens of a completion for which there is room at first."""
+ROOM = 16
+"""Own tokens of a row for which there is room at first; it is doubled as often as needed."""
 
 
-class SharedPrefixLayer(DynamicLayer):
-    """One layer: the prompts' keys and values, and those of the rows' own tokens."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What of the buffers one step works on: fixed shapes, whatever the contents."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._length = 0
-        self.prefix: tuple[Tensor, Tensor] | None = None
-        """Keys and values (P, K, S, D); None before they are shared."""
-
-    def share(self, rows: int) -> None:
-        """What is here becomes the prefix; `rows` rows begin with nothing of their own."""
-        assert self.keys is not None and self.values is not None
-        self.prefix = self.keys, self.values
-        _, K, _, D = self.keys.shape
-        self.keys = self.keys.new_empty(rows, K, ROOM, D)
-        self.values = self.values.new_empty(rows, K, ROOM, D)
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """Add a token; returns the rows' own keys and values (R, K, T, D), the new ones last."""
-        if self.prefix is None:
-            grown: tuple[Tensor, Tensor] = super().update(key_states, value_states)
-            return grown
-        assert self.keys is not None and self.values is not None
-        if self._length == self.keys.shape[2]:  # twice the room: few copies, whatever the length
-            self.keys = torch.cat([self.keys, torch.empty_like(self.keys)], 2)
-            self.values = torch.cat([self.values, torch.empty_like(self.values)], 2)
-        self.keys[:, :, self._length] = key_states[:, :, 0]
-        self.values[:, :, self._length] = value_states[:, :, 0]
-        self._length += 1
-        return self.keys[:, :, : self._length], self.values[:, :, : self._length]
-
-    def get_seq_length(self) -> int:
-        """Tokens of a row, those of its prompt included."""
-        if self.prefix is None:
-            length: int = super().get_seq_length()
-            return length
-        return self.prefix[0].shape[2] + self._length
+    rows: int
+    """Rows that decode: the first of the buffers."""
+    room: int
+    """Own tokens that attention reads, the new one included."""
+    exact: bool
+    """Whether the room is the number of own tokens; else what lies behind them is masked."""
 
 
-class SharedPrefixCache(Cache):
-    """Keys and values of some prompts, and of groups of completions behind them."""
+class SharedPrefix:
+    """One buffer each for the prompts' and the rows' own keys and values of every layer."""
 
-    def __init__(self, depth: int) -> None:
-        """Of `depth` layers, empty."""
-        self.shares = [SharedPrefixLayer() for _ in range(depth)]
-        super().__init__(layers=list(self.shares))
-        self.group = self.rows = 0
-        self.places_R: Tensor | None = None
-        """Where each row stands among P·G; None while all do."""
-
-    @contextmanager
-    def shared(self, config: Any, group: int) -> Iterator[None]:
-        """From here on every row is a completion's token: `group` rows behind each prompt.
+    def __init__(
+        self,
+        prompts: list[tuple[Tensor, Tensor]],
+        pairs: int,
+        group: int,
+        room: int = ROOM,
+        dtype: torch.dtype | None = None,
+        fixed: bool = False,
+    ) -> None:
+        """Buffers like some prompts' keys and values; empty.
 
         Args:
-            config: the language model's, whose attention is ours for as long.
+            prompts: keys and values of each layer, (any, K, S, D), of which the shapes are taken.
+            pairs: P, the most there will be.
             group: completions of a prompt.
+            room: own tokens of a row for which there is room at first.
+            dtype: of the buffers; None takes the prompts'.
+            fixed: whether prompts stay when all their rows have gone, and shapes and addresses with
+                them; given enough room.
         """
-        assert self.shares[0].keys is not None
-        self.group, self.rows = group, self.shares[0].keys.shape[0] * group
-        for layer in self.shares:
-            layer.share(self.rows)
-        before, token = config._attn_implementation, _ACTIVE.set(self)
-        config._attn_implementation = NAME
-        try:
-            yield
-        finally:
-            config._attn_implementation = before
-            _ACTIVE.reset(token)
+        self.pairs, self.group, self.room, self.fixed = pairs, group, room, fixed
+        self.heads = prompts[0][0].shape[1]
+        rows = pairs * group
+        self.prompt_keys, self.prompt_values = [], []
+        self._keys, self._values = [], []
+        for keys, values in prompts:
+            _, K, S, D = keys.shape
+            aligned = -(-S // 8) * 8  # matrix units want rows that begin at multiples of 16 bytes
+            self.prompt_keys.append(keys.new_zeros(K * pairs, D, aligned, dtype=dtype)[..., :S])
+            self.prompt_values.append(values.new_zeros(K * pairs, S, D, dtype=dtype))
+            self._keys.append(keys.new_zeros(K * rows, D, room, dtype=dtype))
+            self._values.append(values.new_zeros(K * rows, room, D, dtype=dtype))
+        device = prompts[0][0].device
+        self.places_N = torch.arange(rows, device=device)
+        """Where each row stands among those of the prompts; the first R entries count."""
+        self._arange_T = torch.arange(room, device=device)
 
-    def keep(self, rows: Tensor) -> None:
-        """Go on with some of the rows."""
-        if self.places_R is None:
-            self.places_R = rows
-        else:
-            self.places_R = self.places_R[rows]
-        for layer in self.shares:
-            layer.batch_select_indices(rows)
+    def clear(self) -> None:
+        """Begin with no own tokens and with every row."""
+        torch.arange(len(self.places_N), out=self.places_N)
+        for (
+            values
+        ) in self._values:  # places behind the last token have weight 0, and 0 · nan is nan
+            values.zero_()
+
+    def put(self, layer: int, first: int, keys: Tensor, values: Tensor) -> None:
+        """Keys and values (any, K, S, D) of the prompts from `first` on."""
+        chosen = slice(first, first + len(keys))
+        by_head = (self.heads, -1)
+        self.prompt_keys[layer].unflatten(0, by_head)[:, chosen] = keys.permute(1, 0, 3, 2)
+        self.prompt_values[layer].unflatten(0, by_head)[:, chosen] = values.transpose(0, 1)
+
+    def reserve(self, room: int) -> None:
+        """Make room for so many own tokens; twice what there was, so that copies are few."""
+        if room <= self.room:
+            return
+        more = max(room, 2 * self.room) - self.room
+        self._keys = [pad(x, (0, more)) for x in self._keys]
+        self._values = [pad(x, (0, 0, 0, more)) for x in self._values]
+        self.room += more
+        self._arange_T = torch.arange(self.room, device=self._arange_T.device)
+
+    def keep(self, kept: Tensor, before: Window, after: Window) -> None:
+        """Go on with some of the rows, in their order, as the first of the buffers."""
+        self.places_N[: len(kept)] = self.places_N[kept]
+        for layer in range(len(self._keys)):
+            for old, new in zip(self.own(layer, before), self.own(layer, after)):
+                chosen = old.unflatten(0, (self.heads, -1))[:, kept]
+                new.unflatten(0, (self.heads, -1)).copy_(chosen)
+        if not self.fixed:
+            self._keep_prompts(after.rows)
+
+    def _keep_prompts(self, rows: int) -> None:
+        """Let those go whose rows have all gone."""
+        pair_R, member_R = self.places_N[:rows] // self.group, self.places_N[:rows] % self.group
+        kept, place_R = pair_R.unique(return_inverse=True)
+        if len(kept) == self.pairs:
+            return
+        self.pairs = len(kept)
+        self.places_N[:rows] = place_R * self.group + member_R
+        for prompts in (self.prompt_keys, self.prompt_values):
+            for layer, buffer in enumerate(prompts):
+                chosen = buffer.unflatten(0, (self.heads, -1))[:, kept]
+                prompts[layer] = chosen.flatten(0, 1)
+
+    def own(self, layer: int, window: Window) -> tuple[Tensor, Tensor]:
+        """A layer's own keys (M, D, T) and values (M, T, D) within a window.
+
+        Fewer rows lie at the buffer's beginning without gaps between the heads.
+        """
+        keys, values = self._keys[layer], self._values[layer]
+        batch = self.heads * window.rows
+        if batch != len(keys):
+            keys = keys.view(-1)[: batch * keys[0].numel()].view(batch, *keys.shape[1:])
+            values = values.view(-1)[: batch * values[0].numel()].view(batch, *values.shape[1:])
+        return keys[..., : window.room], values[:, : window.room]
+
+    def unwritten(self, slot_1: Tensor, window: Window) -> Tensor | None:
+        """Which of a window's T places lie behind the own token `slot_1`; None if none can."""
+        return None if window.exact else self._arange_T[: window.room] > slot_1
+
+    def attend(
+        self,
+        layer: int,
+        window: Window,
+        slot_1: Tensor,
+        unwritten_T: Tensor | None,
+        query_RHD: Tensor,
+        key_RKD: Tensor,
+        value_RKD: Tensor,
+        scale: float,
+    ) -> Tensor:
+        """Attention of one token a row to its prompt and to its own tokens, itself included.
+
+        Args:
+            layer: whose buffers.
+            window: rows and room.
+            slot_1: place of the token among the row's own.
+            unwritten_T: from `unwritten`.
+            query_RHD: queries.
+            key_RKD: the token's keys, to be stored.
+            value_RKD: its values.
+            scale: of the scores.
+
+        Returns:
+            (R, H·D).
+        """
+        R, K, D = key_RKD.shape
+        keys, values = self.own(layer, window)
+        new_key, new_value = key_RKD.transpose(0, 1), value_RKD.transpose(0, 1)
+        keys.unflatten(0, (K, R)).index_copy_(3, slot_1, new_key[..., None].to(keys.dtype))
+        values.unflatten(0, (K, R)).index_copy_(2, slot_1, new_value[:, :, None].to(values.dtype))
+        query_MQD = query_RHD.unflatten(1, (K, -1)).transpose(0, 1).reshape(K * R, -1, D)
+        of_own_MQT = _product(query_MQD, keys, scale)
+        if unwritten_T is not None:
+            of_own_MQT.masked_fill_(unwritten_T, -torch.inf)
+        of_prompt = _product(self._together(query_MQD, R), self.prompt_keys[layer], scale)
+        scores = torch.cat([self._apart(of_prompt, R), of_own_MQT], -1)
+        weights = scores.softmax(-1).to(values.dtype)  # in float32 inside, whatever the type
+        S = of_prompt.shape[-1]
+        found = torch.bmm(self._together(weights[..., :S], R), self.prompt_values[layer])
+        found_MQD = self._apart(found, R).baddbmm_(weights[..., S:], values)
+        return found_MQD.view(K, R, -1).transpose(0, 1).reshape(R, -1)
+
+    def _together(self, x_MQX: Tensor, rows: int) -> Tensor:
+        """(O, G·Q, X): what belongs to one prompt in one matrix; zeros for rows that are gone."""
+        _, Q, X = x_MQX.shape
+        if rows != self.pairs * self.group:
+            whole = x_MQX.new_zeros(self.heads, self.pairs * self.group, Q, X)
+            whole.index_copy_(1, self.places_N[:rows], x_MQX.view(-1, rows, Q, X))
+            x_MQX = whole.flatten(0, 1)
+        return x_MQX.unflatten(0, (-1, self.group)).flatten(1, 2)
+
+    def _apart(self, x_OXX: Tensor, rows: int) -> Tensor:
+        """(M, Q, X): the inverse of `_together`."""
+        x = x_OXX.view(len(x_OXX) * self.group, -1, x_OXX.shape[-1])
+        if rows == self.pairs * self.group:
+            return x
+        return x.unflatten(0, (self.heads, -1))[:, self.places_N[:rows]].flatten(0, 1)
 
 
-_ACTIVE: ContextVar[SharedPrefixCache] = ContextVar("shared prefix cache")
-
-
-def shared_prefix_attention(
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[Tensor, None]:
-    """Attention of one token a row to its prompt and to its own tokens; transformers' interface.
-
-    Args:
-        module: a decoder layer's attention.
-        query: (R, K·Q, 1, D).
-        key: (R, K, T, D), the rows' own.
-        value: (R, K, T, D).
-        attention_mask: None; nothing is padded.
-        scaling: of the scores; None takes 1/√D.
-        kwargs: of other kinds of attention.
-
-    Returns:
-        (R, 1, K·Q, D), and no weights.
-    """
-    cache = _ACTIVE.get()
-    prefix = cache.shares[module.layer_idx].prefix
-    assert attention_mask is None and prefix is not None
-    keys, values = prefix
-    R, K, T, D = key.shape
-    scale = D**-0.5 if scaling is None else scaling
-    query_RKQD = query.reshape(R, K, -1, D) * scale
-    of_prompt_RKQS = _apart(cache, _together(cache, query_RKQD) @ keys.transpose(2, 3))
-    scores = torch.cat([of_prompt_RKQS, query_RKQD @ key.transpose(2, 3)], -1)
-    weights = scores.softmax(-1, dtype=torch.float32).to(value.dtype)
-    S = keys.shape[2]
-    found_RKQD = _apart(cache, _together(cache, weights[..., :S]) @ values)
-    found_RKQD = found_RKQD + weights[..., S:] @ value
-    return found_RKQD.reshape(R, 1, -1, D), None
-
-
-def _together(cache: SharedPrefixCache, x_RKQX: Tensor) -> Tensor:
-    """(P, K, G·Q, X): what belongs to one prompt in one matrix; zeros for rows that are gone."""
-    _, K, Q, X = x_RKQX.shape
-    if cache.places_R is not None:
-        whole = x_RKQX.new_zeros(cache.rows, K, Q, X)
-        x_RKQX = whole.index_copy(0, cache.places_R, x_RKQX)
-    grouped = x_RKQX.unflatten(0, (-1, cache.group))
-    return grouped.transpose(1, 2).flatten(2, 3)
-
-
-def _apart(cache: SharedPrefixCache, x_PKGX: Tensor) -> Tensor:
-    """(R, K, Q, X): the inverse of `_together`."""
-    rows = x_PKGX.unflatten(2, (cache.group, -1)).transpose(1, 2).flatten(0, 1)
-    return rows if cache.places_R is None else rows[cache.places_R]
-
-
-AttentionInterface.register(NAME, shared_prefix_attention)
+def _product(x: Tensor, y: Tensor, scale: float) -> Tensor:
+    """Batched product, scaled before it is rounded."""
+    return torch.baddbmm(x[:1, :1, :1], x, y, beta=0, alpha=scale)

@@ -1,6 +1,12 @@
+from copy import deepcopy
+from dataclasses import replace
+
 import pytest
 import torch
 
+from saga.supervisors import pace, rollout, workspace
+from saga.supervisors.pace import Pace
+from saga.supervisors.replay import replay_plain
 from saga.supervisors.rollout import banned_tokens, roll_out, sample, token_log_probs
 from tests.supervisors.conftest import IMAGE_SIZE, ROLLOUT
 
@@ -13,7 +19,7 @@ def prefix_of(checkpoint):
     return checkpoint.backbone.prefix("Compare the two.", checkpoint.tower.grid(size))
 
 
-def rolled(checkpoint, tokens, rows=slice(None), config=ROLLOUT):
+def rolled(checkpoint, tokens, rows=slice(None), config=ROLLOUT, **options):
     return roll_out(
         checkpoint.backbone,
         prefix_of(checkpoint),
@@ -21,6 +27,7 @@ def rolled(checkpoint, tokens, rows=slice(None), config=ROLLOUT):
         tokens.index(SECOND[rows]),
         config,
         SEEDS[rows],
+        **options,
     )
 
 
@@ -141,3 +148,120 @@ def test_one_seed_per_pair_is_needed(checkpoint, image_tokens):
             ROLLOUT,
             [1],
         )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Pace(check_every=5, room_step=1, halving=False, kept=False),
+        Pace(check_every=1, room_step=4, halving=False, kept=False),
+        Pace(check_every=100, room_step=100, halving=False, kept=False),  # never looks, no growth
+        Pace(check_every=2, room_step=3, halving=True, kept=False),
+        Pace(check_every=4, room_step=8, halving=True, kept=True),
+    ],
+)
+def test_completions_do_not_depend_on_the_pace(checkpoint, image_tokens, other):
+    """Looks, room, compaction, buffers that stay: the same tokens."""
+    workspace.forget(checkpoint.backbone)
+    assert_same(rolled(checkpoint, image_tokens, pace=other), rolled(checkpoint, image_tokens))
+
+
+def test_completions_do_not_depend_on_compaction_or_growth(checkpoint, image_tokens, monkeypatch):
+    lazy = Pace(check_every=1, room_step=1, halving=False, kept=False)
+    expected = rolled(checkpoint, image_tokens, pace=lazy)
+    monkeypatch.setattr(pace, "COMPACT_SHARE", 0.0)
+    monkeypatch.setattr(workspace, "ROOM", 1)
+    assert_same(rolled(checkpoint, image_tokens, pace=lazy), expected)
+    monkeypatch.setattr(pace, "COMPACT_SHARE", 2.0)
+    assert_same(rolled(checkpoint, image_tokens, pace=lazy), expected)
+
+
+def test_completions_do_not_depend_on_how_many_prompts_are_prefilled_at_once(
+    checkpoint, image_tokens, monkeypatch
+):
+    expected = rolled(checkpoint, image_tokens)
+    for tokens in (1, 3 * len(prefix_of(checkpoint))):
+        monkeypatch.setitem(rollout.PREFILL_TOKENS, "cpu", tokens)
+        assert_same(rolled(checkpoint, image_tokens), expected)
+
+
+def assert_same(found, expected):
+    assert torch.equal(found.tokens_PGT, expected.tokens_PGT)
+    assert torch.equal(found.lengths_PG, expected.lengths_PG)
+    assert torch.equal(found.ended_PG, expected.ended_PG)
+    torch.testing.assert_close(found.logp_PGT, expected.logp_PGT, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+def test_log_probs_under_autocast_are_those_of_the_replay_under_it(
+    checkpoint, image_tokens, stored
+):
+    """With weights that autocast casts, and with weights of its type."""
+    model = deepcopy(checkpoint.backbone.model).to(stored)
+    cast = replace(
+        checkpoint, backbone=type(checkpoint.backbone)(model, checkpoint.backbone.tokenizer)
+    )
+    first, second = image_tokens.index(FIRST), image_tokens.index(SECOND)
+    prefix = prefix_of(cast)
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        found = rolled(cast, image_tokens, pace=Pace(4, 8, halving=True, kept=False))
+        replayed = replay_plain(cast.backbone, prefix, first, second, found, ROLLOUT.temperature)
+    assert found.logp_PGT.dtype == torch.float32
+    torch.testing.assert_close(found.logp_PGT, replayed, atol=0.1, rtol=0)
+
+
+@pytest.mark.parametrize("check_every", [1, 7])
+def test_forced_lengths_are_reached_and_not_passed(checkpoint, image_tokens, check_every):
+    lengths = torch.tensor([[1, 12, 5], [2, 3, 4], [12, 12, 12], [7, 1, 9]])
+    forced = rolled(
+        checkpoint,
+        image_tokens,
+        pace=Pace(check_every=check_every, room_step=4, halving=True, kept=False),
+        forced_lengths_PG=lengths,
+    )
+    assert torch.equal(forced.lengths_PG, lengths) and forced.ended_PG.all()
+    is_end = torch.isin(forced.tokens_PGT, torch.tensor(checkpoint.backbone.end_token_ids))
+    inside = torch.arange(12) < lengths[..., None]
+    assert torch.equal((is_end & inside).sum(-1), torch.ones_like(lengths))
+    assert is_end.gather(2, lengths[..., None] - 1).all()
+
+
+def test_log_probs_of_forced_lengths_are_the_models_own(checkpoint, image_tokens):
+    lengths = torch.full((4, ROLLOUT.group_size), 6)
+    forced = rolled(checkpoint, image_tokens, forced_lengths_PG=lengths)
+    replayed = replay_plain(
+        checkpoint.backbone,
+        prefix_of(checkpoint),
+        image_tokens.index(FIRST),
+        image_tokens.index(SECOND),
+        forced,
+        ROLLOUT.temperature,
+    )
+    torch.testing.assert_close(forced.logp_PGT, replayed, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        (torch.ones(4, 2), r"\(4, 3\), got \(4, 2\)"),
+        (torch.full((4, 3), 13), r"1 to max_new_tokens \(12\), got 13 to 13"),
+        (torch.zeros(4, 3), "got 0 to 0"),
+    ],
+)
+def test_impossible_forced_lengths_are_refused(checkpoint, image_tokens, lengths, message):
+    with pytest.raises(ValueError, match=message):
+        rolled(checkpoint, image_tokens, forced_lengths_PG=lengths)
+
+
+def test_graphs_need_a_gpu(checkpoint, image_tokens):
+    with pytest.raises(ValueError, match="on cpu"):
+        rolled(checkpoint, image_tokens, graphs=True)
+
+
+def test_nothing_of_a_call_gone_wrong_is_left_in_buffers_that_stay(checkpoint, image_tokens):
+    stays = Pace(check_every=4, room_step=8, halving=True, kept=True)
+    workspace.forget(checkpoint.backbone)
+    expected = rolled(checkpoint, image_tokens, pace=stays)
+    wrong = replace(image_tokens, tokens_BND=image_tokens.tokens_BND * torch.nan)
+    rolled(checkpoint, wrong, pace=stays)
+    assert_same(rolled(checkpoint, image_tokens, pace=stays), expected)
