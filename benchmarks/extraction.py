@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.machine import where
 from saga.data.configuration import DatasetConfig, LoadingConfig
 from saga.data.load import load_manifest
 from saga.data.manifest import DatasetManifest
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name in options.towers
         }
     report = {
+        "environment": where(options.device),
         "device": _device_name(options.device),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -1,9 +1,11 @@
 """Where a benchmark ran, and how much memory a piece of work took at its peak."""
 
+import ctypes
+import gc
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +41,7 @@ def peak_memory(device: str, before: int = 0) -> Iterator[Peak]:
     """Largest memory inside the block.
 
     On a GPU what torch has allocated there, less `before`; on the CPU by how much the process's
-    resident memory grew, which misses what an earlier block left free inside the process.
+    resident memory grew.
     """
     peak = Peak()
     if device == "cuda":
@@ -64,7 +66,10 @@ def synchronise(device: str) -> None:
 
 
 def _forget_peak() -> bool:
-    """Start the process's peak anew; where the system cannot, its whole life counts."""
+    """Start the process's peak anew, without what is free; else its whole life counts."""
+    gc.collect()
+    with suppress(OSError, AttributeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         CLEAR.write_text("5")
     except OSError:

@@ -1,0 +1,226 @@
+"""The tables of docs/performance.md, from the committed results of the benchmarks.
+
+    python -m benchmarks.tables docs/performance.md
+
+rewrites what stands between the page's markers; no figure there is typed by hand.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.floor import H200, Language, Tower, Work, floor_seconds
+from benchmarks.presets import PRESETS
+from saga.files import write_text
+
+RESULTS = Path(__file__).parent / "results"
+Facts = dict[str, Any]
+PHASES = ("rollout", "replay", "attention", "tower", "dml", "optimizer", "data", "other", "step")
+WAYS = {"ours": "saga", "naive": "naive"}
+
+
+def step(found: Facts) -> Iterator[str]:
+    """Seconds by phase, side by side, and their ratios."""
+    sizes, seconds = found["sizes"], found["seconds"]
+    yield (
+        f"{sizes['pairs']} pairs × {sizes['group']} completions, {sizes['images']} images of "
+        f"{sizes['image_size']} px, prompt {sizes['prompt_tokens']} tokens, completions of "
+        f"{sizes['completion_tokens_mean']:.1f} tokens on average; {sizes['replayed_pairs']} pairs "
+        f"contributed. {_where(found)}"
+    )
+    yield ""
+    yield from _head("phase, ms", *WAYS.values(), "naive / saga")
+    for phase in PHASES:
+        ours, naive = (1000 * seconds[way][phase] for way in WAYS)
+        ratio = f"{naive / ours:.1f}" if naive and ours and phase not in ("other", "data") else ""
+        yield _row(
+            f"**{phase}**" if phase == "step" else phase, f"{ours:.1f}", f"{naive:.1f}", ratio
+        )
+    ratios, equal = found["ratios"], found["equal"]
+    yield ""
+    yield (
+        f"`ratios`: rollout {ratios['rollout']:.1f} (target 3), replay with attention capture "
+        f"{ratios['replay']:.1f} (target 4), whole step {ratios['step']:.1f} (target 3). SAGA over a "
+        f"DML step: {found['saga_over_dml']:.2f} (target at most 4). Tokens per second: saga "
+        f"{found['tokens_per_second']['ours']:,.0f}, naive {found['tokens_per_second']['naive']:,.0f}."
+    )
+    yield (
+        f"Share of the floor on this CPU: {100 * found['floor']['fraction']:.0f} %. Same completions: "
+        + ", ".join(f"{name} {value:.1e}" for name, value in equal.items() if _number(value))
+        + "."
+    )
+
+
+def versions(found: Facts) -> Iterator[str]:
+    """A step of the embedded example at two commits."""
+    before, after = (commit[:7] for commit in found["commits"])
+    yield _where(found)
+    yield ""
+    yield from _head("seconds a step, embedded example", before, after, "before / after")
+    for arm in found["ratios"]:
+        old, new = (side[arm] for side in found["seconds"])
+        yield _row(arm, f"{old:.3f}", f"{new:.3f}", f"{found['ratios'][arm]:.2f}")
+
+
+def sweep(found: Facts) -> Iterator[str]:
+    """How a step grows with each factor."""
+    yield from _head(
+        "factor", "value", "step, ms", "rollout, ms", "replay, ms", "tower and backward, ms"
+    )
+    for factor, rows in found["sweep"].items():
+        for row in rows:
+            phases = row["phases"]
+            tower = phases.get("tower", 0) + phases.get("backward", 0)
+            cells = (row["seconds"], phases.get("rollout", 0), phases.get("replay", 0), tower)
+            yield _row(factor, str(row["value"]), *(f"{1000 * s:.0f}" for s in cells))
+
+
+def choice(found: Facts) -> Iterator[str]:
+    """Shares of contributing pairs by mode, and the lean."""
+    seeds = ", ".join(map(str, found["seeds"]))
+    yield (
+        f"{_where(found)} {found['steps']} steps of the embedded example, seeds {seeds}; means over the "
+        f"steps after the first {found['skipped_steps']}."
+    )
+    yield ""
+    names = ("contributing", "contributing_explored", "contributing_predicted", "similarity_shift")
+    yield from _head(
+        "mode", "contributing", "drawn evenly", "predicted", "cosine, shift of the mean"
+    )
+    for mode, rows in found["modes"].items():
+        columns = [[row[name] for row in rows if name in row] for name in names]
+        cells = ["–" if not c else f"{sum(c) / len(c):.3f}" for c in columns]
+        yield _row(mode, *cells)
+
+
+def retrieval(found: Facts) -> Iterator[str]:
+    """Seconds of R@{1,2,4,8} and NMI."""
+    yield _where(found)
+    yield ""
+    yield from _head(
+        "embeddings",
+        "saga, s",
+        "search alone, s",
+        "pytorch-metric-learning, s",
+        "bare product and top-k, s",
+        "PML / saga",
+        "product / saga",
+        "peak memory, MB",
+    )
+    for case in found["cases"]:
+        seconds, ratios = case["seconds"], case["ratios"]
+        names = ("saga", "saga_search_only", "pytorch_metric_learning", "matmul_topk")
+        yield _row(
+            case["size"].replace("x", " × "),
+            *(f"{seconds[name]:.1f}" for name in names),
+            f"{ratios['vs_pytorch_metric_learning']:.1f}",
+            f"{ratios['vs_matmul_topk']:.2f}",
+            f"{case['peak_memory_bytes']['saga'] / 1e6:.0f}",
+        )
+
+
+def extraction(found: Facts) -> Iterator[str]:
+    """Throughput of extraction over the bare tower's."""
+    yield _where(found)
+    yield ""
+    yield from _head(
+        "tower", "bare, ms an image", "preparing an image, ms", "with workers", "without"
+    )
+    for tower, case in found["towers"].items():
+        yield _row(
+            tower,
+            f"{case['bare_ms']:.1f}",
+            f"{case['prepare_ms']:.1f}",
+            f"{case['ratio']:.2f}",
+            f"{case['ratio_without_overlap']:.2f}",
+        )
+
+
+def pipeline(found: Facts) -> Iterator[str]:
+    """What ZenML and the libraries cost."""
+    zenml, first = found["zenml"], found["first_training_step"]
+    yield _where(found)
+    yield ""
+    yield from _head("what", "seconds")
+    yield _row("a ZenML step more", f"{zenml['seconds_per_step']:.2f}")
+    yield _row("a ZenML run", f"{zenml['seconds_per_run']:.2f}")
+    yield _row("the first run of an empty store, more", f"{zenml['first_run_extra_seconds']:.1f}")
+    for name, seconds in found["imports"].items():
+        yield _row(f"import {name}, CPU", f"{seconds['cpu']:.2f}")
+    for way, label in (("plain_calls", "plain calls"), ("saga_run", "`saga run`")):
+        seconds = first[way]["first_training_step"]
+        yield _row(f"first training step of {first['config']}, {label}", f"{seconds:.1f}")
+
+
+def floor(_: Facts) -> Iterator[str]:
+    """Least seconds of a Qwen3-VL-8B step on one H200."""
+    preset = PRESETS["qwen3-vl-8b"]
+    assert preset.shape is not None
+    ids = dict.fromkeys(("image", "video", "start", "stop", "pad", "end"), 0)
+    config = preset.shape.config(ids)
+    language, tower = Language.of(config.text_config, 2), Tower.of(config.vision_config)
+    work = Work(650, [[450] * 8] * 8, 64, 224)
+    found = floor_seconds(language, tower, work, H200)
+    yield from _head("part", "least seconds")
+    for part, seconds in found.items():
+        yield _row(part, f"{seconds:.2f}")
+
+
+TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
+    "floor": ("", floor),
+    "step": ("step-tiny-cpu.json", step),
+    "sweep": ("step-tiny-cpu.json", sweep),
+    "versions": ("versions.json", versions),
+    "choice": ("choice.json", choice),
+    "retrieval": ("retrieval.json", retrieval),
+    "extraction": ("extraction.json", extraction),
+    "pipeline": ("pipeline.json", pipeline),
+}
+
+
+def rewritten(page: str) -> str:
+    """The page with all its tables as the results are now.
+
+    Raises:
+        ValueError: if a table's markers are missing.
+    """
+    for name, (file, make) in TABLES.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, opened, rest = page.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not opened or not closed:
+            raise ValueError(f"the page must hold {begin} and {end}")
+        facts = json.loads((RESULTS / file).read_text()) if file else {}
+        table = "\n".join(make(facts))
+        page = f"{before}{begin}\n{table}\n{end}{after}"
+    return page
+
+
+def _where(found: Facts) -> str:
+    place = found["environment"]
+    commit = str(place["git_commit"])[:7] + (" and changes" if place["git_dirty"] else "")
+    cores = place["hardware"]["cores"]
+    return (
+        f"Measured {place['date'][:10]} at {commit}, {place['hardware']['processor']}, {cores} cores, "
+        f"{place['threads']} thread{'s' if place['threads'] > 1 else ''}."
+    )
+
+
+def _head(*titles: str) -> Iterator[str]:
+    yield _row(*titles)
+    yield _row("---", *["---:"] * (len(titles) - 1))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, float)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    write_text(target, rewritten(target.read_text()))
