@@ -54,14 +54,14 @@ def step(found: Facts) -> Iterator[str]:
 
 
 def versions(found: Facts) -> Iterator[str]:
-    """A step of the embedded example at two commits."""
+    """The parts of a step, of the embedded example, at two commits."""
     before, after = (commit[:7] for commit in found["commits"])
     yield _where(found)
     yield ""
-    yield from _head("seconds a step, embedded example", before, after, "before / after")
-    for arm in found["ratios"]:
-        old, new = (side[arm] for side in found["seconds"])
-        yield _row(arm, f"{old:.3f}", f"{new:.3f}", f"{found['ratios'][arm]:.2f}")
+    yield from _head("embedded example, ms", before, after, "before / after")
+    for name, ratio in found["ratios"].items():
+        old, new = (1000 * side[name] for side in found["seconds"])
+        yield _row(name, f"{old:.0f}", f"{new:.0f}", f"{ratio:.2f}")
 
 
 def sweep(found: Facts) -> Iterator[str]:

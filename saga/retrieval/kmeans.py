@@ -236,4 +236,4 @@ def _parts(vectors_NE: Tensor, k: int, rows_R: Tensor | None) -> Iterator[Tensor
         yield from vectors_NE.split(max(AT_ONCE // k, 1))
         return
     for part_R in rows_R.split(max(AT_ONCE // max(k, vectors_NE.shape[1]), 1)):
-        yield vectors_NE[part_R]
+        yield vectors_NE.index_select(0, part_R)

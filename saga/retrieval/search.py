@@ -166,7 +166,12 @@ def check_vectors(name: str, vectors: np.ndarray) -> np.ndarray:
 
 def _lengths(vectors: np.ndarray) -> np.ndarray:
     """In float64, in which the square of a float32 does not overflow."""
-    return np.linalg.norm(vectors.astype(np.float64), axis=1)
+    import torch
+
+    lengths: np.ndarray = torch.linalg.vector_norm(
+        torch.from_numpy(vectors), dim=1, dtype=torch.float64
+    ).numpy()
+    return lengths
 
 
 def _torch_search(

@@ -19,6 +19,7 @@ Deviations from the paper: micro-batches of one step average their L_DML, since 
 only afterwards; the encoder's tokens are computed once per micro-batch and used in A, B and C.
 """
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -79,6 +80,7 @@ from saga.training.state import (
 )
 from saga.training.step_terms import StepTerms
 from saga.training.term import Term, encoder_gradients, flat
+from saga.training.termination import postponed_termination
 
 GIB = 1 << 30
 LATELY = 20
@@ -117,7 +119,8 @@ def train(
         manifest: the data; only its training rows are touched.
         pairs: mined pairs of training images.
         checkpoint_folder: where resumable checkpoints go; a checkpoint of the same configuration and
-            inputs found there is continued.
+            inputs found there is continued. On SIGTERM the step under way is finished and saved
+            before the process ends.
         progress: called after every step.
         provenance: further digests to record in the encoder.
 
@@ -135,21 +138,28 @@ def train(
             sweep(checkpoint_folder)
     resumed_at, started = trainer.steps_done, time.monotonic()
     every = config.training.checkpoint_every
-    while not trainer.finished:
-        metrics = trainer.step()
-        if progress is not None and ranks.first:
-            seconds = time.monotonic() - started
-            progress(
-                Progress(
-                    config.name, trainer.steps_done, trainer.steps, seconds, resumed_at, metrics
+    with postponed_termination() as termination:
+        while not trainer.finished:
+            metrics = trainer.step()
+            if progress is not None and ranks.first:
+                seconds = time.monotonic() - started
+                progress(
+                    Progress(
+                        config.name, trainer.steps_done, trainer.steps, seconds, resumed_at, metrics
+                    )
                 )
-            )
-        due = every and (trainer.steps_done % every == 0 or trainer.finished)
-        if checkpoint_folder is not None and due:
-            ranks.check_equal(trainer.parameters.all)
-            if ranks.first:
-                save_state(checkpoint_folder, trainer.state(), key)
-            ranks.wait()
+            due = every and (trainer.steps_done % every == 0 or trainer.finished)
+            # All ranks are told to end, but hardly all within the same step.
+            ending = bool(ranks.most(int(termination.asked)))
+            if checkpoint_folder is not None and (due or ending):
+                ranks.check_equal(trainer.parameters.all)
+                if ranks.first:
+                    save_state(checkpoint_folder, trainer.state(), key)
+                ranks.wait()
+            if ending:
+                break
+    if not trainer.finished:  # whoever handles SIGTERM here let the process live
+        raise SystemExit(128 + signal.SIGTERM)
     ranks.check_equal(trainer.parameters.all)
     return trainer.retriever(provenance or {}), trainer.history()
 

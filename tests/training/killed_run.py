@@ -1,6 +1,7 @@
-"""A training run that kills itself: `python -m tests.training.killed_run BIRDS CHECKPOINTS STEP`.
+"""A training run that ends itself: `python -m tests.training.killed_run BIRDS CHECKPOINTS STEP SIGNAL`.
 
-No handler runs and nothing is flushed, as when a node disappears.
+By SIGKILL no handler runs and nothing is flushed, as when a node disappears; by SIGTERM it is told to
+end, as when a node is taken away.
 """
 
 import os
@@ -15,12 +16,12 @@ from saga.training.trainer import Progress, train
 from tests.training.resumable import resumable_arm, resumable_pairs
 
 
-def main(birds: str, checkpoints: str, last: str) -> None:
-    """Train until the step `last` is done, then die before it is saved."""
+def main(birds: str, checkpoints: str, last: str, by: str) -> None:
+    """Train until the step `last` is done, then get a signal before it is saved."""
 
     def die(at: Progress) -> None:
         if at.step == int(last):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[by])
 
     torch.set_num_threads(1)
     manifest = DatasetManifest.load(Path(birds))

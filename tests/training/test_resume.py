@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -72,21 +73,31 @@ def plain(values):
     return json.loads(json.dumps(values))
 
 
-def test_a_killed_run_ends_with_the_same_weights_and_history(birds, uninterrupted, tmp_path):
-    trainer, _, _ = uninterrupted
+def ended_by(name, birds, tmp_path):
+    """The checkpoints of a run that got a signal after step KILLED_AFTER."""
     birds_folder, folder = tmp_path / "birds", tmp_path / "checkpoints"
     birds_folder.mkdir()
     birds.save(birds_folder)
     command = [sys.executable, "-m", "tests.training.killed_run"]
     done = subprocess.run(
-        [*command, str(birds_folder), str(folder), str(KILLED_AFTER)],
+        [*command, str(birds_folder), str(folder), str(KILLED_AFTER), name],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
         timeout=200,
     )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    assert (folder / f"step-{HALFWAY:06d}").is_dir()
+    assert done.returncode == -signal.Signals[name], done.stderr
+    return folder
+
+
+@pytest.mark.parametrize(("name", "saved"), [("SIGKILL", HALFWAY), ("SIGTERM", KILLED_AFTER)])
+def test_a_run_that_was_ended_goes_on_to_the_same_weights_and_history(
+    birds, uninterrupted, tmp_path, name, saved
+):
+    """Killed, it goes on from its last checkpoint; told to end, it saves the step under way first."""
+    trainer, _, _ = uninterrupted
+    folder = ended_by(name, birds, tmp_path)
+    assert (folder / f"step-{saved:06d}").is_dir()
     (folder / ".step-000004.abc").mkdir()  # as a kill in the midst of a save leaves it
     told = []
     retriever, history = train(
@@ -96,13 +107,31 @@ def test_a_killed_run_ends_with_the_same_weights_and_history(birds, uninterrupte
         checkpoint_folder=folder,
         progress=lambda at: told.append((at.step, at.resumed_at)),
     )
-    assert told == [(step, HALFWAY) for step in range(HALFWAY + 1, STEPS + 1)]
+    assert told == [(step, saved) for step in range(saved + 1, STEPS + 1)]
     assert retriever.digest == trainer.retriever({}).digest
     frame, summary = comparable(history)
     expected, expected_summary = comparable(trainer.history())
     assert summary == expected_summary
     assert frame.equals(expected)
     assert sorted(p.name for p in folder.iterdir()) == ["latest.json", f"step-{STEPS:06d}"]
+
+
+def test_where_sigterm_does_not_end_the_process_no_half_trained_encoder_comes_out(birds, tmp_path):
+    arm = made_arm(EMBEDDED, (1.0, 0.0, 0.0), steps=3, checkpoint_every=0)
+    seen, before = [], signal.signal(signal.SIGTERM, lambda *_: seen.append("handled"))
+    try:
+        with pytest.raises(SystemExit) as caught:
+            train(
+                arm,
+                birds,
+                made_pairs(birds),
+                checkpoint_folder=tmp_path,
+                progress=lambda at: at.step == 1 and os.kill(os.getpid(), signal.SIGTERM),
+            )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.code == 143 and seen == ["handled"]
+    assert (tmp_path / "step-000001").is_dir()
 
 
 def test_a_finished_run_is_not_trained_again(birds, tmp_path):
