@@ -1,5 +1,6 @@
 """Where a training keeps its checkpoints: a folder per arm and inputs, one process at a time."""
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipelines.home import home
+from pipelines.home import IN_POD, home
 from saga.errors import UserInputError
 from saga.files import digest_of
 from saga.training.arm import ArmConfig
+
+POD_WAITS = 120
+"""Seconds: a node that is gone may hold the lock on a shared volume for a while."""
 
 
 def checkpoint_folder(
@@ -33,7 +37,7 @@ def locked_folder(
     """
     folder = checkpoint_folder(arm, manifest_digest, pairs_digest, bound)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{folder}.lock", timeout=0)
+    lock = FileLock(f"{folder}.lock", timeout=POD_WAITS if os.environ.get(IN_POD) else 0)
     try:
         lock.acquire()
     except Timeout as error:

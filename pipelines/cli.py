@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from pipelines import answer
-from pipelines.declarations import gates, lineage, monitoring, promotion
+from pipelines.declarations import gates, lineage, monitoring, promotion, schedule, stack
 from pipelines.declarations.options import (
     Debug,
     Device,
@@ -47,12 +47,20 @@ def _saga(
     pass
 
 
-@app.command(epilog=example("saga run configs/embedded.yaml --set training.steps=60"))
+@app.command(
+    epilog=example(
+        "saga run configs/embedded.yaml --set training.steps=60",
+        "saga run configs/embedded.yaml --stack our-cluster.yaml",
+    )
+)
 def run(
     config: Annotated[
         Path | None,
         typer.Argument(help="YAML file; without one, the embedded example.", show_default=False),
     ] = None,
+    stack: Annotated[
+        str, typer.Option(help="Where it runs: a stack's YAML file, or the name of a bundled one.")
+    ] = "local",
     settings: Settings = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -64,7 +72,9 @@ def run(
     """
     from pipelines.commands.run import resume_hint
 
-    do("run", as_json, debug, config, settings or [], resume=resume_hint(config, settings or []))
+    changes = settings or []
+    resume = resume_hint(config, changes, stack)
+    do("run", as_json, debug, config, changes, stack, resume=resume)
 
 
 @app.command(
@@ -211,7 +221,7 @@ def study(
     do("study", as_json, debug, config, changes, quick, tune, cell, explain, jobs, resume=resume)
 
 
-for part in (gates, promotion, lineage, monitoring):
+for part in (gates, promotion, lineage, monitoring, schedule, stack):
     part.declare(app)
 
 

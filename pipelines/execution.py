@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipelines.configuration import RunConfig
+from pipelines.stacks.configuration import KubernetesStack, StackConfig
 
 if TYPE_CHECKING:
     from zenml.models import PipelineRunResponse
@@ -32,6 +33,7 @@ def execute(
     policies: Policies,
     bound: dict[str, str],
     production: str | None,
+    stack: StackConfig | None = None,
 ) -> Outcome:
     """Run the pipeline; a step that fails is told in the outcome, an interrupt is raised.
 
@@ -41,6 +43,7 @@ def execute(
         policies: what the candidate is held to.
         bound: digests of code, supervisor and prompt.
         production: id of the encoder artifact in production now; None where nothing is.
+        stack: where it runs, active; None is this process.
     """
     from zenml import Model
     from zenml.client import Client
@@ -52,8 +55,14 @@ def execute(
     pipeline = train_and_judge.with_options(
         run_name=run_id, model=Model(name=config.model), on_failure=failures.remember
     )
+    arguments = (config, policies.gates, policies.drift, bound, production)
+    if isinstance(stack, KubernetesStack):
+        from pipelines.stacks.running import run_on_cluster
+
+        found, error = run_on_cluster(stack, pipeline, arguments)
+        return Outcome(Client().get_pipeline_run(found), error)
     try:
-        pipeline(config, policies.gates, policies.drift, bound, production)
+        pipeline(*arguments)
     except Exception as error:
         cause = failures.last()
         if cause is None:

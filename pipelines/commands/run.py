@@ -15,49 +15,78 @@ from pipelines.configuration import (
 )
 from pipelines.preflight import check_inputs
 from pipelines.progress import shown
+from pipelines.stacks.configuration import KubernetesStack, StackConfig, load_stack, stack_path
+from pipelines.stacks.inputs import check_run
 
 if TYPE_CHECKING:
     from pipelines.execution import Policies
 
 RUNS = Path("runs")
+LOCAL = "local"
+"""The bundled stack of this machine."""
 
 
-def main(config: Path | None, settings: list[str]) -> Answer:
+def main(config: Path | None, settings: list[str], stack: str = LOCAL) -> Answer:
     """Check everything that can be checked at once; then run, write the summary and the report."""
     run = load_run_config(config or DEFAULT_CONFIG, settings)
-    check_inputs(run)
+    place = load_stack(stack)
+    if isinstance(place, KubernetesStack):
+        check_run(run, place, str(stack_path(stack)))
+    else:
+        check_inputs(run)
     from pipelines.home import use_embedded_zenml
     from saga.gates.policy import GatePolicy
     from saga.monitoring.policy import DriftPolicy
 
     gates = GatePolicy.load(gate_policy_path(run.gates))
     drift = DriftPolicy.load(drift_policy_path(run.monitoring))
+    if isinstance(place, KubernetesStack):
+        _prepare(place, str(stack_path(stack)))
     use_embedded_zenml()
     from pipelines.execution import Policies
+    from pipelines.stacks.components import active
 
-    with shown():
+    with shown(), active(place):
         return _perform(
-            run, Policies(gates.to_dict(), drift.to_dict()), command_line(config, settings)
+            run,
+            Policies(gates.to_dict(), drift.to_dict()),
+            command_line(config, settings, stack),
+            place,
         )
 
 
-def command_line(config: Path | None, settings: list[str]) -> str:
+def command_line(config: Path | None, settings: list[str], stack: str = LOCAL) -> str:
     """The command that repeats this run."""
     words = ["saga", "run", *([str(config)] if config else [])]
+    if stack != LOCAL:
+        words += ["--stack", stack]
     for text in settings:
         words += ["--set", text]
     return shlex.join(words)
 
 
-def resume_hint(config: Path | None, settings: list[str]) -> str:
+def resume_hint(config: Path | None, settings: list[str], stack: str = LOCAL) -> str:
     """What to do after Ctrl-C."""
+    where = "" if stack == LOCAL else "The run was told to stop there too. "
     return (
-        "What was finished is kept, and training goes on from its last checkpoint: "
-        f"{command_line(config, settings)}"
+        f"{where}What was finished is kept, and training goes on from its last checkpoint: "
+        f"{command_line(config, settings, stack)}"
     )
 
 
-def _perform(run: RunConfig, policies: "Policies", command: str) -> Answer:
+def _prepare(stack: KubernetesStack, source: str) -> None:
+    """Look at the cluster, and register the stack as its file says now."""
+    from pipelines.stacks.checks.all import require
+    from pipelines.stacks.components import apply_stack, choose_store
+    from pipelines.stacks.following import say
+
+    for finding in require(stack, source):
+        say(f"{source}: {finding.key}: {finding.message}")
+    choose_store(stack)
+    apply_stack(stack)
+
+
+def _perform(run: RunConfig, policies: "Policies", command: str, stack: StackConfig) -> Answer:
     from pipelines.execution import execute
     from pipelines.lineage.recording import record_run_facts
     from pipelines.provenance import bound_digests
@@ -70,7 +99,7 @@ def _perform(run: RunConfig, policies: "Policies", command: str) -> Answer:
     bound = bound_digests(run.supervisor)
     run_id = new_run_id(RUNS, run.name)
     live = production(run.model)
-    outcome = execute(run, run_id, policies, bound, live.artifact_id if live else None)
+    outcome = execute(run, run_id, policies, bound, live.artifact_id if live else None, stack)
     summary = summarise(run, run_id, outcome, bound, command)
     summary["reused_steps"] = reused(outcome.run)
     summary["seconds"] = round(time.monotonic() - started, 1)

@@ -149,8 +149,8 @@ def test_arguments_reach_the_command_as_they_were_given(command):
     assert exit_code("build-supervisor", "s.yaml", "--set", "seed=1") == 0
     assert exit_code("export", "m:production", "out") == 0
     assert calls == [
-        (None, ["a.b=1", "c=2"]),
-        (Path("x.yaml"), []),
+        (None, ["a.b=1", "c=2"], "local"),
+        (Path("x.yaml"), [], "local"),
         ("e", Path("gallery"), Path("q.jpg"), 3, "cpu"),
         ("e", [Path("a.jpg"), Path("b")], Path("o.npy"), 2, "auto"),
         ("m:3", Path("x.yaml"), [], "train", Path("o"), "auto"),

@@ -1,0 +1,1 @@
+"""What a stack lacks, found before a run wastes an hour."""

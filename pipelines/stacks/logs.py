@@ -1,0 +1,76 @@
+"""What the pods of a run say, each line once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipelines.stacks.cluster import Cluster
+from pipelines.stacks.waiting import RUN, STEP
+
+TAIL_LINES = 200
+NEVER = ("Pending", "Unknown")
+
+
+@dataclass
+class Logs:
+    """The logs of a run's steps, read again and again."""
+
+    cluster: Cluster
+    """Where it runs."""
+    run_id: str
+    """ZenML's id of the run."""
+    _last: dict[str, list[str]] = field(default_factory=dict)
+    _over: set[str] = field(default_factory=set)
+
+    def news(self) -> Iterator[tuple[str, str]]:
+        """Step and line, for every line since the last call."""
+        for pod in self._pods():
+            name = pod.metadata.name
+            step = (pod.metadata.labels or {}).get(STEP)
+            if step is None or name in self._over or pod.status.phase in NEVER:
+                continue
+            lines = tail(self.cluster, name)
+            for line in new_lines(self._last.get(name, []), lines):
+                yield step, line
+            self._last[name] = lines
+            if pod.status.phase in ("Succeeded", "Failed"):
+                self._over.add(name)
+
+    def last_words(self, step: str, lines: int = 20) -> list[str]:
+        """The end of the newest pod's log of a step; empty where it cannot be had."""
+        from kubernetes.client.rest import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            pods = self._pods()
+        except (ApiException, HTTPError):
+            return []
+        own = [p for p in pods if (p.metadata.labels or {}).get(STEP) == step]
+        own.sort(key=lambda pod: str(pod.metadata.creation_timestamp))
+        return tail(self.cluster, own[-1].metadata.name)[-lines:] if own else []
+
+    def _pods(self) -> list[Any]:
+        selector = f"{RUN}={self.run_id}"
+        found = self.cluster.core.list_namespaced_pod(
+            self.cluster.namespace, label_selector=selector
+        )
+        return list(found.items)
+
+
+def tail(cluster: Cluster, pod: str, lines: int = TAIL_LINES) -> list[str]:
+    """The end of a pod's log; empty where it cannot be had (any more)."""
+    from kubernetes.client.rest import ApiException
+
+    try:
+        text = cluster.core.read_namespaced_pod_log(pod, cluster.namespace, tail_lines=lines)
+    except ApiException:
+        return []
+    return str(text or "").splitlines()
+
+
+def new_lines(before: list[str], now: list[str]) -> list[str]:
+    """What a log has more than when it was last read; both are its ends."""
+    for shared in range(min(len(before), len(now)), 0, -1):
+        if now[:shared] == before[-shared:]:
+            return now[shared:]
+    return now
