@@ -153,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     if options.threads:
         os.environ["OMP_NUM_THREADS"] = str(options.threads)  # of torch, FAISS and OpenBLAS alike
-    rounds = dict.fromkeys(CONTENDERS, options.rounds) | {PML: options.pml_rounds}
+    names = (OURS, PRODUCT, PML) if options.brief else CONTENDERS
+    rounds = dict.fromkeys(names, options.rounds) | {PML: options.pml_rounds}
     cases = [compare(size, rounds) for size in options.sizes]
     report = {
         "environment": _in_a_fresh_process(_environment),
@@ -176,9 +177,9 @@ def compare(size: Size, rounds: dict[str, int]) -> dict[str, Any]:
         size: of the set.
         rounds: runs of each contender.
     """
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in CONTENDERS}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in rounds}
     for number in range(max(rounds.values())):
-        for name in CONTENDERS:
+        for name in rounds:
             if number < rounds[name]:
                 run = _in_a_fresh_process(measure, name, size)
                 runs[name].append(run)
@@ -245,9 +246,10 @@ def _smallest(ratios: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _table(cases: list[dict[str, Any]]) -> str:
-    lines = [f"{'':>12}" + "".join(f"{name:>25}" for name in CONTENDERS)]
+    names = list(cases[0]["seconds"])
+    lines = [f"{'':>12}" + "".join(f"{name:>25}" for name in names)]
     for case in cases:
-        cells = (f"{case['seconds'][name]:>23.2f} s" for name in CONTENDERS)
+        cells = (f"{case['seconds'][name]:>23.2f} s" for name in names)
         lines.append(f"{case['size']:>12}" + "".join(cells))
         lines.append(f"{'':>12}" + ", ".join(f"{n} {r:.2f}" for n, r in case["ratios"].items()))
     return "\n".join(lines)
@@ -268,6 +270,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", "--repeats", type=int, default=3, help="runs of each")
     parser.add_argument("--pml-rounds", type=int, default=1, help=f"runs of {PML}")
+    parser.add_argument("--brief", action="store_true", help="not search alone, not the report")
     parser.add_argument("--threads", type=int, help="CPU threads of all; all cores by default")
     return parser.parse_args(arguments)
 

@@ -114,7 +114,7 @@ def retrieval(found: Facts) -> Iterator[str]:
         names = ("saga", "saga_search_only", "pytorch_metric_learning", "matmul_topk")
         yield _row(
             case["size"].replace("x", " × "),
-            *(f"{seconds[name]:.1f}" for name in names),
+            *(f"{seconds[name]:.1f}" if name in seconds else "–" for name in names),
             f"{ratios['vs_pytorch_metric_learning']:.1f}",
             f"{ratios['vs_matmul_topk']:.2f}",
             f"{case['peak_memory_bytes']['saga'] / 1e6:.0f}",
