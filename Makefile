@@ -7,11 +7,12 @@
 PYTHON ?= python3.11
 CONFIG ?= configs/embedded.yaml
 ARGS ?=
+KUBECONFIG ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format docs lock clean
+.PHONY: help setup run test test-cluster lint format docs lock clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -29,6 +30,11 @@ run: setup
 ## test     the tests, a process for each core: ARGS="-k retriever"
 test: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+## test-cluster  the tests on a Kubernetes control plane of their own; as root (Go builds it the first time)
+test-cluster: setup
+	SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 \
+	    $(VENV)/bin/python -m pytest tests/cluster $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup

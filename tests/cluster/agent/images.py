@@ -1,0 +1,64 @@
+"""What stands for a container's image: folders of this machine, read-only, and who runs in them."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[3]
+# What a command needs of an operating system; nobody's home, no project.
+SYSTEM = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
+USER = 10001
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A file system and the defaults of its containers."""
+
+    folders: tuple[Path, ...]
+    """Folders of this machine that it holds, at the same paths, beside those of the system."""
+    environment: dict[str, str]
+    """Variables that it sets."""
+    folder: Path
+    """Where commands start."""
+    user: int = USER
+    """User id, where the pod does not say."""
+    entrypoint: tuple[str, ...] = ()
+    """Command, where the container does not say."""
+
+
+Images = Callable[[str], Image | None]
+"""The image of a name; None where it cannot be pulled."""
+
+
+def project_image() -> Image:
+    """This project and the Python that runs the tests."""
+    environment, python = Path(sys.prefix), Path(sys.base_prefix)
+    path = f"{environment}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return Image(
+        folders=tuple(dict.fromkeys((python, PROJECT, environment))),
+        environment={"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
+        folder=PROJECT,
+    )
+
+
+def images(*patterns: str) -> Images:
+    """The project's image under every name that a pattern fits.
+
+    Args:
+        patterns: regular expressions for whole names.
+    """
+    made = project_image()
+    known = [re.compile(pattern) for pattern in patterns]
+
+    def pull(name: str) -> Image | None:
+        return made if any(pattern.fullmatch(name) for pattern in known) else None
+
+    return pull
+
+
+def system_folders() -> list[Path]:
+    """Those of `SYSTEM` that are here."""
+    return [Path("/", name) for name in SYSTEM if os.path.lexists(f"/{name}")]
