@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-import saga.data.images as images
+from saga.data import images, reading
 from saga.errors import UserInputError
 from saga.studies.cell import run_cell
 from saga.studies.cells import study_cells
@@ -34,14 +34,14 @@ def test_the_tuner_works_on_validation_classes_of_data_that_no_study_draws():
 
 def test_no_test_image_is_opened_by_a_cell_of_the_tuner(tmp_path, monkeypatch):
     opened = set()
-    load = images.load_image
+    read = reading.read_file
 
     def noted(path, *arguments):
         opened.add(path.stem)
-        return load(path, *arguments)
+        return read(path, *arguments)
 
-    monkeypatch.setattr(images, "load_image", noted)
-    monkeypatch.setattr("saga.data.batches.load_image", noted, raising=False)
+    for module in (images, reading):
+        monkeypatch.setattr(module, "read_file", noted)
     cell = next(t.cells[0] for t in trials(study()) if t.arm == "dml")
     result = run_cell("dml", cell.config, tmp_path, None, lambda *told: None)
     frame = result.manifest.frame
