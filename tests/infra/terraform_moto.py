@@ -2,10 +2,8 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-from filelock import FileLock
+from tests.infra.tools import programs_of
 
 VERSION = "5.2.5"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-TOOL = CACHE / "saga" / "tools" / "moto"
 REGION = "eu-central-1"
 ACCOUNT = Path(__file__).with_name("terraform_account.py")
 
@@ -53,26 +48,7 @@ provider "aws" {
 
 def installed() -> Path:
     """The folder of moto's programs, installed if need be; skips where that fails."""
-    TOOL.parent.mkdir(parents=True, exist_ok=True)
-    programs = TOOL / "bin"
-    with FileLock(f"{TOOL}.lock"):
-        if not (programs / "moto_server").exists():
-            _install(programs / "python")
-    return programs
-
-
-def _install(python: Path) -> None:
-    uv = shutil.which("uv") or str(Path(sys.prefix) / ".uv" / "bin" / "uv")
-    make = [uv, "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(TOOL)]
-    fill = [uv, "pip", "install", "--quiet", "--python", str(python), f"moto[server]=={VERSION}"]
-    try:
-        for command in (make, fill):
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=600)
-    except (OSError, subprocess.SubprocessError) as error:
-        told = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        pytest.skip(
-            f"terraform is not applied: moto could not be installed into {TOOL}: {told[-1]}"
-        )
+    return programs_of("moto", f"moto[server]=={VERSION}", "moto_server")
 
 
 @dataclass(frozen=True)
