@@ -78,7 +78,7 @@ class Cluster:
 
     @contextmanager
     def namespace(self, name: str, labels: dict[str, str] | None = None) -> Iterator[str]:
-        """A namespace that goes with the block, with everything in it."""
+        """A namespace that goes with the block, with everything in it, some seconds later."""
         body: Object = {"metadata": {"name": name, "labels": labels or {}}}
         path = f"/api/v1/namespaces/{name}"
         self.api.create("/api/v1/namespaces", body)
@@ -87,7 +87,6 @@ class Cluster:
             yield name
         finally:
             self.api.delete(path)
-            wait_for(lambda: self.api.find(path) is None, f"namespace {name} to go")
 
     def stop(self) -> None:
         """Nodes first; the control plane is its maker's."""

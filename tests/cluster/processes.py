@@ -1,14 +1,18 @@
 """Programs that tests start and that must not outlive them."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 TERM_SECONDS = 5.0
+# Below those that systems give to connections: one of them could take the port before its server does.
+PORTS = (20000, 29999)
 # A kill of the tests themselves takes the program along.
 TIED = ("setpriv", "--pdeathsig", "KILL")
 
@@ -62,7 +66,9 @@ class Program:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    """A port of loopback that nobody listens on now, and that no connection is given by itself."""
+    while True:
+        port = random.randint(*PORTS)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
