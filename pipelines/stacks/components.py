@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.home import use_server
+from pipelines.home import use_embedded_zenml, use_server
 from pipelines.registry import client
 from pipelines.stacks.configuration import KubernetesStack, StackConfig
 from saga.errors import UserInputError
@@ -84,6 +84,7 @@ def apply_stack(stack: StackConfig) -> Applied:
     """
     if not isinstance(stack, KubernetesStack):
         return Applied(stack.name, {}, UNCHANGED)  # ZenML's default stack is there already
+    use_embedded_zenml()
     done, ids = {}, {}
     for component in components(stack):
         try:
