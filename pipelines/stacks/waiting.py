@@ -98,7 +98,9 @@ def _waiting(job: Any, pods: Sequence[Any]) -> Waiting | None:
     name, step = job.metadata.name, step_of(job)
     if job.spec.suspend:
         return Waiting(step, name, SUSPENDED, _held_back(job))
-    living = [pod for pod in pods if pod.status.phase in ("Pending", "Running")]
+    if pods and pods[-1].status.phase == "Succeeded":
+        return None  # the Job will be over in a moment
+    living = [pod for pod in pods if _lives(pod)]
     if not living:
         return Waiting(step, name, "NoPod", "its pod has not been made yet")
     newest = living[-1]
@@ -131,12 +133,17 @@ def _with_events(waiting: Waiting, events: Sequence[Any], pods: Sequence[Any]) -
     """The same with the newest event that says more, where the pod itself says nothing."""
     if waiting.reason not in ("NoPod", "Starting"):
         return waiting
-    names = {waiting.job} | {p.metadata.name for p in pods if _belongs(p, waiting.job)}
+    own = [pod for pod in pods if _belongs(pod, waiting.job) and _lives(pod)]
+    names = {waiting.job} | {pod.metadata.name for pod in own}
     telling = [e for e in events if e.involved_object.name in names and e.reason in TOLD]
     if not telling:
         return waiting
     newest = max(telling, key=_when)
     return Waiting(waiting.step, waiting.job, newest.reason, newest.message or newest.reason)
+
+
+def _lives(pod: Any) -> bool:
+    return pod.status.phase in ("Pending", "Running")
 
 
 def _belongs(pod: Any, job: str) -> bool:

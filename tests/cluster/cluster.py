@@ -88,6 +88,13 @@ class Cluster:
         finally:
             self.api.delete(path)
 
+    def kill(self, item: Object) -> None:
+        """End a pod's processes by force; its object stays, and says so."""
+        about = item["metadata"]
+        pod = self._find(about["namespace"], about["name"])
+        assert pod is not None, f"no node runs {about['name']}"
+        pod.crash()
+
     def stop(self) -> None:
         """Nodes first; the control plane is its maker's."""
         for agent in list(self._agents):

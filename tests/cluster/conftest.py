@@ -14,21 +14,16 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.agent.images import images
-from tests.cluster.agent.node import NodeSpec, Taint
 from tests.cluster.agent.sandbox import ISOLATED
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.controlplane.binaries import UnavailableError
+from tests.cluster.naming import OTHERS, OURS
 from tests.cluster.processes import TIED
 
 WANTED = "SAGA_TEST_CLUSTER"
 GIVEN = "SAGA_TEST_KUBECONFIG"
 IMAGE = r"registry\.example\.com/saga:.+"
-GPU_TAINT = Taint("nvidia.com/gpu", "present")
-POOLS = (
-    NodeSpec("cpu-0", {"saga.dev/pool": "cpu"}),
-    NodeSpec("gpu-train-0", {"saga.dev/pool": "gpu-train"}, (GPU_TAINT,), devices=2),
-    NodeSpec("gpu-eval-0", {"saga.dev/pool": "gpu-eval"}, (GPU_TAINT,), devices=1),
-)
+POOLS = (*OURS.nodes(), *OTHERS.nodes())
 
 
 def missing() -> str | None:

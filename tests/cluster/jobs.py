@@ -87,6 +87,14 @@ def conditions(status: Object) -> dict[str, str]:
     return {entry["type"]: entry["status"] for entry in status.get("conditions", [])}
 
 
+def evict(cluster: Cluster, pod: Object) -> None:
+    """Ask a pod to leave, as a drained or reclaimed node does."""
+    about = pod["metadata"]
+    path = f"{pods(about['namespace'])}/{about['name']}/eviction"
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": about["name"]}}
+    cluster.api.create(path, eviction)
+
+
 def log(cluster: Cluster, pod: Object, **query: str | int) -> str:
     """What a pod said, by way of the API server."""
     about = pod["metadata"]

@@ -32,7 +32,17 @@ def apply(kubeconfig: Path, build: str, space: str, kinds: Collection[str]) -> N
 
 
 def moved(item: Object, space: str) -> Object:
-    """An object in another namespace, with the subjects that it names."""
-    text = json.dumps(item).replace(f'"namespace": "{NAMESPACE}"', f'"namespace": "{space}"')
+    """An object in another namespace, with the subjects and the namespace that it names.
+
+    What belongs to no namespace gets a name of its own, so that two namespaces do not share it.
+    """
+    text = json.dumps(item)
+    for old, new in (
+        (f'"namespace": "{NAMESPACE}"', f'"namespace": "{space}"'),
+        (f'"resourceNames": ["{NAMESPACE}"]', f'"resourceNames": ["{space}"]'),
+        ("saga-capacity-reader", f"{space}-capacity-reader"),
+        ("saga-submitter-capacity-reader", f"{space}-submitter-capacity-reader"),
+    ):
+        text = text.replace(old, new)
     made: Object = json.loads(text)
     return made

@@ -11,6 +11,7 @@ from tests.cluster.cluster import wait_for
 from tests.cluster.jobs import (
     DISRUPTIONS_ARE_NO_FAILURES,
     conditions,
+    evict,
     finished,
     job,
     jobs,
@@ -45,13 +46,6 @@ def fired(pools):
 @pytest.fixture(autouse=True)
 def _early(fired):
     pass
-
-
-def evict(pools, pod):
-    about = pod["metadata"]
-    path = f"{pods(about['namespace'])}/{about['name']}/eviction"
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": about["name"]}}
-    pools.api.create(path, eviction)
 
 
 def test_a_job_on_the_gpu_pool_gets_its_gpus_on_the_tainted_node(pools, space):

@@ -11,6 +11,8 @@ PROJECT = Path(__file__).parents[3]
 # What a command needs of an operating system; nobody's home, no project.
 SYSTEM = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 USER = 10001
+# As in infra/docker: ZenML goes there before a step.
+APP = Path("/app")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Image:
     """Variables that it sets."""
     folder: Path
     """Where commands start."""
+    code: Path | None = None
+    """Folder of this machine that it shows there."""
     user: int = USER
     """User id, where the pod does not say."""
     entrypoint: tuple[str, ...] = ()
@@ -40,7 +44,8 @@ def project_image() -> Image:
     return Image(
         folders=tuple(dict.fromkeys((python, PROJECT, environment))),
         environment={"PATH": path, "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
-        folder=PROJECT,
+        folder=APP,
+        code=PROJECT,
     )
 
 

@@ -116,6 +116,8 @@ def _root(root: Path, image: Image, mounts: Sequence[Mount]) -> Iterator[str]:
     yield "mount --rbind /sys sys; mount --rbind /dev dev"
     yield f"mount -t tmpfs -o mode=1777,size={SHARED_MEMORY} tmpfs dev/shm"
     held = [Mount(folder, folder, read_only=True) for folder in image.folders]
+    if image.code is not None:
+        held.append(Mount(image.code, image.folder, read_only=True))
     for mount in sorted([*held, *mounts], key=lambda mount: mount.target):
         yield from _mounted(root, mount)
 

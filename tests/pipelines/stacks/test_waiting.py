@@ -89,3 +89,16 @@ def test_only_this_runs_jobs_are_asked_for(api):
     found(api, [job("a", "train_saga")])
     asked = [query["labelSelector"] for _, query in api.asked if "labelSelector" in query]
     assert asked and all(selector == [f"run_id={RUN}"] for selector in asked)
+
+
+def test_a_step_that_succeeded_does_not_wait_for_what_its_pod_waited_for(api):
+    pods = [pod("a-1", "a", "Succeeded")]
+    events = [event("a-1", "FailedScheduling", NO_GPU)]
+    assert found(api, [job("a", "measure_saga")], pods, events) == []
+
+
+def test_what_a_lost_pod_waited_for_is_no_reason_of_the_next(api):
+    pods = [pod("a-1", "a", "Failed")]
+    events = [event("a-1", "FailedScheduling", NO_GPU)]
+    (only,) = found(api, [job("a", "measure_saga")], pods, events)
+    assert only.reason == "NoPod"
