@@ -42,7 +42,7 @@ class Naming:
             "priority_class": "saga-train",
         }
         pools: Object = {self.plain: SMALL}
-        pools |= {name: SMALL | accelerated for name in (self.train, self.judge)}
+        pools |= dict.fromkeys((self.train, self.judge), SMALL | accelerated)
         for name, pool in pools.items():
             pools[name] = pool | {"labels": {self.label: name}}
         return {"pools": pools, "default_pool": self.plain, "steps": self._steps()}

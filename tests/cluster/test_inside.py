@@ -4,6 +4,7 @@ import pytest
 
 from tests.cluster.agent.devices import Devices
 from tests.cluster.agent.environment import ConfigError, expanded, field
+from tests.cluster.agent.hosts import host_name, hosts_file
 from tests.cluster.agent.images import Image, images
 from tests.cluster.agent.node import NodeSpec, Taint
 from tests.cluster.agent.sandbox import security
@@ -44,6 +45,18 @@ def test_the_containers_user_wins_over_the_pods_and_the_images(image):
     assert security(of_pod, {"securityContext": {"runAsUser": 2}}, image).user == 2
     with pytest.raises(ConfigError, match="runAsNonRoot"):
         security(of_pod, {"securityContext": {"runAsUser": 0}}, image)
+
+
+def test_pods_of_an_indexed_job_know_each_other():
+    of_a_job = pod(hostname="t-node-0-1", subdomain="t")
+    assert host_name(of_a_job) == "t-node-0-1"
+    assert "t-node-0-0.t" in hosts_file(of_a_job).split()
+    assert "t-node-0-1.t.n.svc.cluster.local" in hosts_file(of_a_job).split()
+
+
+def test_other_pods_know_themselves_alone():
+    assert host_name(pod()) == "p"
+    assert hosts_file(pod()) == "127.0.0.1 localhost p\n"
 
 
 def test_images_are_found_by_their_whole_name():

@@ -102,7 +102,7 @@ def test_what_pods_say_reaches_the_user(whole):
 def test_an_evicted_training_resumes_on_pools_of_any_name_and_burns_no_retry(
     desk, whole, elsewhere, alone
 ):
-    stack = desk.stack("renamed", OTHERS, jobs={"retries": 0, "poll_seconds": 0.5})
+    stack = desk.stack("renamed", OTHERS, jobs={"retries": 0, "poll_seconds": 1.5})
     command = desk.start(*seeded(1), "--stack", str(stack))
     first = desk.running("train_saga")
     wait_for(lambda: checkpoints(desk), "a checkpoint", 120)

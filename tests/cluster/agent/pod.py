@@ -11,7 +11,9 @@ import requests
 from tests.cluster.agent import sandbox
 from tests.cluster.agent.container import Process
 from tests.cluster.agent.environment import ConfigError, environment
+from tests.cluster.agent.hosts import host_name, hosts_file
 from tests.cluster.agent.images import Image
+from tests.cluster.agent.sandbox import Names
 from tests.cluster.agent.status import (
     ContainerStatus,
     pod_status,
@@ -173,9 +175,11 @@ class Pod:
         rights = sandbox.security(self.item, container, image)
         root = self.folder / f"{container['name']}.root"
         root.mkdir(exist_ok=True)
+        names = self.folder / "hosts"
+        names.write_text(hosts_file(self.item))
         return sandbox.isolated(
             root,
-            self.name,
+            Names(host_name(self.item), names),
             image,
             mounts(container, self._places),
             rights,

@@ -34,6 +34,16 @@ class Security:
     """Whether programs with the set-user-id bit are without effect."""
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who a container is on the network."""
+
+    host: str
+    """Its own name."""
+    file: Path
+    """What it sees as /etc/hosts."""
+
+
 def security(pod: Object, container: Object, image: Image) -> Security:
     """What pod and container ask for; the image's user where they don't.
 
@@ -71,7 +81,7 @@ def command(pod: Object, container: Object, image: Image) -> list[str]:
 
 def isolated(
     root: Path,
-    host: str,
+    names: Names,
     image: Image,
     mounts: Sequence[Mount],
     rights: Security,
@@ -81,7 +91,7 @@ def isolated(
 
     Args:
         root: an empty folder.
-        host: name of the host that the container sees.
+        names: its own and those it knows.
         image: what it runs in.
         mounts: its volumes.
         rights: who it is.
@@ -91,8 +101,9 @@ def isolated(
         "set -e",
         "mount --make-rprivate /",
         *_root(root, image, mounts),
+        f"mount -o bind,ro {_q(names.file)} {_q(root / 'etc' / 'hosts')}",
         *([f"mount -o remount,ro {_q(root)}"] if rights.read_only_root else []),
-        f"hostname {_q(host)}",
+        f"hostname {_q(names.host)}",
         f"exec chroot {_q(root)} {shlex.join([*_becoming(rights), *started])}",
     ]
     return [*TIED, *ISOLATED, "sh", "-c", "\n".join(lines)]
