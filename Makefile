@@ -31,10 +31,10 @@ run: setup
 test: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
-## test-cluster  the tests on a Kubernetes control plane of their own; as root (Go builds it the first time)
+## test-cluster  the tests on Kubernetes control planes of their own; as root (Go builds it the first time)
 test-cluster: setup
 	SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 \
-	    $(VENV)/bin/python -m pytest tests/cluster $(ARGS)
+	    $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile tests/cluster $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup

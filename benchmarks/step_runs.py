@@ -179,13 +179,13 @@ def recording(pairs: int | None = None) -> Iterator[Seen]:
     seen: Seen = []
     add = Buffer.add
 
-    def spy(buffer: Buffer, micro: MicroBatch, verdicts: Verdicts) -> None:
+    def spy(buffer: Buffer, micro: MicroBatch, verdicts: Verdicts, *parsed: Tensor) -> None:
         if pairs is not None:  # whose completions are all wrong teaches nothing
             rewards_PG = verdicts.rewards_PG.clone()
             rewards_PG[pairs:] = 0
             verdicts = replace(verdicts, rewards_PG=rewards_PG)
         seen.append((micro, verdicts))
-        add(buffer, micro, verdicts)
+        add(buffer, micro, verdicts, *parsed)
 
     with patch.object(Buffer, "add", spy):
         yield seen

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.floor import H200, Language, Tower, Work, floor_seconds
 from benchmarks.presets import PRESETS
+from benchmarks.scaling import PAYS
 from saga.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
@@ -143,6 +144,76 @@ def extraction(found: Facts) -> Iterator[str]:
         )
 
 
+def scaling(found: Facts) -> Iterator[str]:
+    """What more GPUs bring, and where that ends."""
+    assumed, pays, held = found["assumed"], found["pays_up_to"], found["tokens_held"]
+    weak, strong, room = found["weak"], found["strong"]["balanced"], held["room_bytes"]
+    yield from _head(
+        "GPUs",
+        "efficiency, balanced",
+        "efficiency, in turns",
+        "efficiency, where rolled out",
+        "waiting, balanced",
+        "waiting, where rolled out",
+        "exchanging",
+        "GB a step",
+        "efficiency, slower GPUs",
+        "one step: times as fast",
+    )
+    columns = (weak["balanced"], weak["turns"], weak["rolled out"], found["weak_slower"])
+    for place, (balanced, turns, rolled, slower) in enumerate(zip(*columns)):
+        faster = strong[0]["seconds"] / strong[place]["seconds"] if place < len(strong) else None
+        yield _row(
+            str(balanced["gpus"]),
+            *(f"{row['efficiency']:.2f}" for row in (balanced, turns, rolled)),
+            *(f"{100 * row['wait_share']:.0f} %" for row in (balanced, rolled)),
+            f"{100 * balanced['exchange_share']:.0f} %",
+            f"{balanced['bytes'] / 1e9:.1f}",
+            f"{slower['efficiency']:.2f}",
+            "–" if faster is None else f"{faster:.2f}",
+        )
+    wider = found["weak_wider"]
+    of_wider = ", ".join(f"{dealing} {of[-1]['efficiency']:.2f}" for dealing, of in wider.items())
+    lengths = assumed["lengths"]
+    yield ""
+    yield (
+        f"One GPU's step: {assumed['images']} images and {assumed['pairs']} pairs a batch, "
+        f"{assumed['wanted']} contributing pairs × {assumed['group']} completions; a pair contributes "
+        f"with {assumed['contributing']:.2f} (`choice.json`), so several batches make a step. Lengths: "
+        f"log-normal, mean {lengths['mean']} tokens, sigma {lengths['sigma']} of the logarithm, "
+        f"{100 * lengths['between']:.0f} % of the variance between pairs, expected with a correlation "
+        f"of {lengths['known']:.2f}. Slower GPUs: {assumed['slowdown']:.1f} times the floor's seconds. "
+        f"With sigma {assumed['wider_sigma']}, efficiency at {wider['balanced'][-1]['gpus']} GPUs: "
+        f"{of_wider}."
+    )
+    yield ""
+    yield (
+        f"Where it stops paying, if twice the GPUs must do at least {PAYS} times the work: one step "
+        + (
+            f"shared, at {pays['strong']} GPUs"
+            if pays["strong"] > 1
+            else "shared, with the second GPU"
+        )
+        + f"; a growing step not before {pays['weak']}. But every rank keeps all images' tokens and their "
+        f"gradients, {held['bytes_a_gpu'] / 1e9:.2f} GB for each GPU that takes part, and beside the "
+        f"model {room / 1e9:.0f} GB are free: **{room // held['bytes_a_gpu']:.0f} GPUs at most**. One step "
+        "an epoch comes at "
+        + " and ".join(f"{gpus:.0f} GPUs ({n})" for n, gpus in found["one_step_an_epoch"].items())
+        + f". If every rank read all answers, as it did before, that alone would take "
+        f"{found['read_by_all_seconds_a_gpu']:.2f} s a step for each GPU that takes part."
+    )
+    seen = found["measured"]
+    steps = [(of["formula"]["total"], of["measured"]) for of in seen["bytes"]]
+    most = max(abs(formula - given) for formula, by_rank in steps for given in by_rank)
+    shares = ", ".join(f"{100 * share:.1f} %" for share in seen["wait_share_of_each"])
+    yield ""
+    yield (
+        f"Measured over {seen['ranks']} processes (gloo), {seen['steps']} steps of the embedded example: "
+        f"{min(f for f, _ in steps):,} to {max(f for f, _ in steps):,} bytes a step and rank; the formula "
+        f"is off by {most} bytes at most. Waiting of the two ranks: {shares}. {_where(found)}"
+    )
+
+
 def floor(_: Facts) -> Iterator[str]:
     """Least seconds of a Qwen3-VL-8B step on one H200."""
     preset = PRESETS["qwen3-vl-8b"]
@@ -163,6 +234,7 @@ TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
     "sweep": ("step-tiny-cpu.json", sweep),
     "versions": ("versions.json", versions),
     "choice": ("choice.json", choice),
+    "scaling": ("scaling.json", scaling),
     "retrieval": ("retrieval.json", retrieval),
     "extraction": ("extraction.json", extraction),
 }

@@ -134,12 +134,13 @@ def _pairs_fit_batch(run: RunConfig) -> Found:
 def _processes_share_a_batch(run: RunConfig) -> Found:
     for section, _, training, _ in _arms(run):
         images = training.classes_per_batch * training.images_per_class
-        processes = training.distributed.processes_per_node
-        if processes > images:
+        spread = training.distributed
+        if spread.processes > images:
+            nodes = f" on each of {spread.nodes} nodes" if spread.nodes > 1 else ""
             yield (
                 f"{section}.distributed.processes_per_node",
-                f"{section}.distributed.processes_per_node is {processes}, but a batch has {images} "
-                f"images, and each process needs one. Allowed: 1 to {images}.",
+                f"{section}.distributed.processes_per_node is {spread.processes_per_node}{nodes}, but "
+                f"a batch has {images} images, and each process needs one. Allowed: {images} in all.",
             )
 
 

@@ -13,19 +13,23 @@ from typing import Any
 PROJECT = Path(__file__).parents[1]
 PACKAGES = ("torch", "transformers", "peft", "zenml", "great-expectations", "faiss-cpu", "numpy")
 UNKNOWN = "unknown"
+IMAGE_COMMIT = "SAGA_COMMIT"
+"""Variable that infra/docker/Dockerfile sets: a commit, or a commit and -dirty."""
 
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit of this project's code and whether files differ from it; "unknown" without git."""
+    """Commit of this project's code and whether files differ from it.
+
+    Where git does not tell, it is what the image says of itself, as in "0a1b2c (image)"; else "unknown".
+    """
     top = _git("rev-parse", "--show-toplevel")
     ours = top is not None and Path(top) == PROJECT.resolve()  # not a repository around it
     commit = _git("rev-parse", "HEAD") if ours else None
-    changed = _git("status", "--porcelain") if ours else None
-    return {
-        "git_commit": commit or UNKNOWN,
-        "git_dirty": None if changed is None else bool(changed),
-    }
+    if commit is None:
+        return _image_state()
+    changed = _git("status", "--porcelain")
+    return {"git_commit": commit, "git_dirty": None if changed is None else bool(changed)}
 
 
 def environment() -> dict[str, Any]:
@@ -80,6 +84,15 @@ def peak_memory_bytes() -> int:
     """Largest resident memory of this process so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _image_state() -> dict[str, Any]:
+    """The same, of the image that this process runs in: nobody here can check it."""
+    told = os.environ.get(IMAGE_COMMIT) or UNKNOWN
+    if told == UNKNOWN:
+        return {"git_commit": UNKNOWN, "git_dirty": None}
+    commit = told.removesuffix("-dirty")
+    return {"git_commit": f"{commit} (image)", "git_dirty": commit != told}
 
 
 def _git(*arguments: str) -> str | None:

@@ -32,7 +32,6 @@ def execute(
     run_id: str,
     policies: Policies,
     bound: dict[str, str],
-    production: str | None,
     stack: StackConfig | None = None,
 ) -> Outcome:
     """Run the pipeline; a step that fails is told in the outcome, an interrupt is raised.
@@ -42,7 +41,6 @@ def execute(
         run_id: its name.
         policies: what the candidate is held to.
         bound: digests of code, supervisor and prompt.
-        production: id of the encoder artifact in production now; None where nothing is.
         stack: where it runs, active; None is this process.
     """
     from zenml import Model
@@ -55,7 +53,7 @@ def execute(
     pipeline = train_and_judge.with_options(
         run_name=run_id, model=Model(name=config.model), on_failure=failures.remember
     )
-    arguments = (config, policies.gates, policies.drift, bound, production)
+    arguments = (config, policies.gates, policies.drift, bound)
     if isinstance(stack, KubernetesStack):
         from pipelines.stacks.running import run_on_cluster
 

@@ -20,6 +20,8 @@ QUIET = {
     "faiss.loader": logging.WARNING,
     "alembic": logging.WARNING,
     "matplotlib": logging.WARNING,
+    # A cluster or server that does not answer is told in words of ours.
+    "urllib3.connectionpool": logging.ERROR,
 }
 PROJECT = Path(__file__).parents[1]
 SERVER, API_KEY = "SAGA_ZENML_SERVER", "SAGA_ZENML_API_KEY"

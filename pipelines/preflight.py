@@ -27,7 +27,7 @@ def check_inputs(run: RunConfig) -> None:
     Raises:
         UserInputError: one message with every problem.
     """
-    problems = [*_dataset(run.dataset), *_supervisor(run.supervisor)]
+    problems = [*_dataset(run.dataset), *_supervisor(run.supervisor), *_nodes(run)]
     if problems:
         raise UserInputError("\n".join(problems))
     gate_policy_path(run.gates)
@@ -53,6 +53,17 @@ def _dataset(dataset: DatasetConfig) -> Iterator[str]:
             f"dataset.root: {dataset.root} {what} (looked in {Path.cwd()}). Put the dataset "
             "there, or say where it is: --set dataset.root=PATH."
         )
+
+
+def _nodes(run: RunConfig) -> Iterator[str]:
+    for section in ("training", "baseline"):  # the latter has what the former says, unless told
+        nodes = getattr(run, section).distributed.nodes
+        if nodes > 1:
+            yield (
+                f"{section}.distributed.nodes is {nodes}, but this is one machine. Allowed: 1; several "
+                "are a Kubernetes stack's (--stack), whose Trainer starts processes on each."
+            )
+            return
 
 
 def _supervisor(supervisor: SupervisorConfig) -> Iterator[str]:

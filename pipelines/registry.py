@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from pipelines.home import home, use_embedded_zenml
+from pipelines.home import IN_POD, SERVER, embedded_folder, home, use_embedded_zenml
 from saga.errors import RefusedError, UserInputError
 
 if TYPE_CHECKING:
+    from zenml.artifact_stores import BaseArtifactStore
     from zenml.client import Client
     from zenml.models import ArtifactVersionResponse, ModelResponse, ModelVersionResponse
 
@@ -90,6 +92,18 @@ def described(version: "ModelVersionResponse") -> Live | None:
     return Live(version.number, str(facts.get("digest")), str(encoder.id), width)
 
 
+def live_encoder(found: Live) -> "Retriever":
+    """The encoder of what is in production; its digest is checked.
+
+    Inside a step, ZenML records the step as a consumer of it.
+
+    Raises:
+        UserInputError: if it was altered.
+    """
+    encoder: Retriever = load_checked(client().get_artifact_version(UUID(found.artifact_id)))
+    return encoder
+
+
 def load_registered_encoder(model: str, version: str) -> "Retriever":
     """The candidate encoder of a model's version or stage; its digests are checked.
 
@@ -124,8 +138,10 @@ def load_checked(artifact: "ArtifactVersionResponse") -> Any:
     """The value of an artifact whose type has a digest.
 
     Raises:
-        UserInputError: if it was altered, or is another one than was registered.
+        UserInputError: if it was altered, is another one than was registered, or its store cannot be
+            used from here.
     """
+    store_of(artifact)
     value = artifact.load()
     check_digest(artifact, value.digest)
     return value
@@ -148,10 +164,14 @@ def check_digest(artifact: "ArtifactVersionResponse", digest: str) -> None:
 
 @contextmanager
 def fetched(artifact: "ArtifactVersionResponse") -> Iterator[Path]:
-    """The files of an artifact of ours in a temporary folder, for as long as the block runs."""
+    """The files of an artifact of ours in a temporary folder, for as long as the block runs.
+
+    Raises:
+        UserInputError: if the artifact's store is gone, or cannot be used from here.
+    """
     from materializers.folder import CONTENT
 
-    store = client().active_stack.artifact_store
+    store = store_of(artifact)
     root = os.path.join(artifact.uri, CONTENT)
     with tempfile.TemporaryDirectory(prefix="saga-") as temporary:
         folder = Path(temporary) / "encoder"
@@ -166,6 +186,27 @@ def fetched(artifact: "ArtifactVersionResponse") -> Iterator[Path]:
                 ):
                     shutil.copyfileobj(source, target, CHUNK_BYTES)
         yield folder
+
+
+def store_of(artifact: "ArtifactVersionResponse") -> "BaseArtifactStore":
+    """The store that holds an artifact, whichever stack is active.
+
+    Raises:
+        UserInputError: if it is gone, or what it needs is not installed here.
+    """
+    active = client().active_stack.artifact_store
+    if artifact.artifact_store_id in (None, active.id):
+        return active
+    from zenml.artifacts.utils import load_artifact_store
+    from zenml.exceptions import DoesNotExistException
+
+    try:
+        return load_artifact_store(artifact.artifact_store_id)
+    except (DoesNotExistException, NotImplementedError) as error:
+        raise UserInputError(
+            f"The artifact {artifact.name} (version {artifact.version}) lies in another artifact "
+            f"store than the active stack's, and that one cannot be used from here: {error}"
+        ) from error
 
 
 def client() -> "Client":
@@ -196,7 +237,7 @@ def _start(ours: Path) -> None:
 
 def find_model(name: str) -> "ModelResponse | None":
     """The model of exactly this name, or None; creates nothing, not even the database."""
-    if not (home() / "zenml").is_dir():
+    if not _has_database():
         return None
     found = client().list_models(name=f"equals:{name}", hydrate=True).items
     return found[0] if found else None
@@ -247,8 +288,14 @@ def in_stage(model: "ModelResponse", stage: str) -> list["ModelVersionResponse"]
     return list(page.items)
 
 
+def _has_database() -> bool:
+    """Whether anything was ever registered; a server has its database, wherever we are."""
+    elsewhere = os.environ.get(SERVER) or os.environ.get(IN_POD)
+    return bool(elsewhere) or embedded_folder().is_dir()
+
+
 def _model_names() -> list[str]:
-    if not (home() / "zenml").is_dir():
+    if not _has_database():
         return []
     return [found.name for found in client().list_models(size=PAGE).items]
 

@@ -1,6 +1,7 @@
 """runs/<run id>: summary.json and report.html of a run, and the validation's page."""
 
 import logging
+import os
 import re
 import secrets
 import time
@@ -62,12 +63,13 @@ def _pictures(config: RunConfig, outcome: Outcome) -> dict[str, bytes]:
         drawings["similarity"] = lambda: similarity_histogram(reports)
     if histories:
         drawings["curves"] = lambda: training_curves(histories)
-    if candidate is not None and manifest is not None:
+    images = manifest is not None and _sees(manifest.root)
+    if candidate is not None and images:
         drawings["gallery"] = lambda: gallery(candidate, manifest, limits)
-    if encoder is not None and manifest is not None:
+    if encoder is not None and images:
         test = manifest.subset("test")
         drawings["attention"] = lambda: attention_overlays(encoder, manifest, test, limits)
-    if manifest is not None:
+    if images:
         for split in ("train", "test"):
             drawings[f"images_{split}"] = lambda s=split: contact_sheet(manifest, s, limits)
     pictures = {}
@@ -80,3 +82,15 @@ def _pictures(config: RunConfig, outcome: Outcome) -> dict[str, bytes]:
         if drawn is not None:
             pictures[name] = drawn
     return pictures
+
+
+def _sees(root: Path) -> bool:
+    """Whether the dataset's files are on this machine; those of a run on a cluster may not be."""
+    there = os.path.isdir(root)
+    if not there:
+        logger.warning(
+            "report.html shows no images: they are in %s of the pods, which this machine does not see. "
+            "Mount that volume here at the same path, and the same command draws them from its cache.",
+            root,
+        )
+    return there

@@ -164,7 +164,9 @@ def _training(history: "TrainingHistory") -> dict[str, Any]:
     rates = ("contributing_share", "reward_first", "reward_last", "parsed_share")
     chosen = ("contributing_share_explored", "similarity_shift")
     names = (*rates, *chosen, "accuracy_first", "accuracy_last", "wait_share", "stopped_early")
-    return {name: history.summary.get(name) for name in names}
+    ranks = ("rank_wait_share", "rank_wait_share_max")  # of several processes
+    told = [*names, *(name for name in ranks if name in history.summary)]
+    return {name: history.summary.get(name) for name in told}
 
 
 def _artifacts(run: Any) -> dict[str, dict[str, Any]]:

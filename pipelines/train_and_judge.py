@@ -1,19 +1,19 @@
 """The main job: load → validate → mine pairs → train → evaluate → gate.
 
 Nothing here promotes. Whatever decides a step's outcome is a parameter or an input of it, so that
-a step is reused exactly when nothing of that has changed.
+a step is reused exactly when nothing of that has changed. What is in production is neither: the step
+that judges it looks it up, and is never reused.
 """
 
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from zenml import pipeline
-from zenml.client import Client
 from zenml.enums import ExecutionMode
 
 from pipelines.configuration import RunConfig
 from saga.gates.base import PRODUCTION
+from steps.evaluate_production import evaluate_production
 from steps.evaluate_retrieval import evaluate_retrieval
 from steps.gate_candidate import gate_candidate
 from steps.load_dataset import load_dataset
@@ -31,7 +31,6 @@ def train_and_judge(
     policy: dict[str, Any],
     drift_policy: dict[str, Any],
     bound: dict[str, str],
-    production: str | None = None,
 ) -> None:
     """Train baseline, ablations and candidate; judge them, the untrained and the live encoder; decide.
 
@@ -40,8 +39,6 @@ def train_and_judge(
         policy: the gates, as plain values.
         drift_policy: what counts as drift, as plain values.
         bound: digests of code, supervisor and prompt.
-        production: id of the encoder artifact that is in production as the run begins, pinned; None
-            where nothing is.
     """
     limits, code = run.dataset.limits, bound["code"]
     manifest = load_dataset(run.dataset)
@@ -53,12 +50,9 @@ def train_and_judge(
     for arm in run.arms:
         train = train_encoder.with_options(substitutions={"arm": arm.name})
         encoders[arm.name], _ = train(manifest, pairs, arm, bound, id=f"train_{arm.name}")
-    if production is not None:
-        # In a pipeline's body this is a reference: the artifact is looked up when the run begins.
-        encoders[PRODUCTION] = Client().get_artifact_version(UUID(production))
 
     candidate, baseline = run.candidate_arm.name, run.baseline_arm.name
-    judged = [name for name in (candidate, baseline, PRODUCTION) if name in encoders]
+    judged = (candidate, baseline)
     plain = replace(run.evaluation, corruptions=())  # the gates do not ask the others
     reports: dict[str, Any] = {}
     for name, encoder in encoders.items():
@@ -72,6 +66,13 @@ def train_and_judge(
             id=f"evaluate_{name}",
             after=pairs,  # which refuses a dataset that failed its validation
         )
+    reports[PRODUCTION], _, measured_production = evaluate_production(
+        manifest,
+        run.model,
+        run.evaluation,
+        limits,
+        after=encoders[candidate],  # training takes hours, in which another may be promoted
+    )
 
     measured: dict[str, Any] = {}
     for name in judged:
@@ -83,7 +84,7 @@ def train_and_judge(
         manifest,
         encoders[candidate],
         reports[candidate],
-        reports.get(PRODUCTION),
+        reports[PRODUCTION],
         drift_policy,
     )
     gate_candidate(
@@ -93,6 +94,6 @@ def train_and_judge(
         measured[baseline],
         drift,
         policy,
-        production=reports.get(PRODUCTION),
-        measured_production=measured.get(PRODUCTION),
+        production=reports[PRODUCTION],
+        measured_production=measured_production,
     )

@@ -28,6 +28,18 @@ def evaluate_retrieval(
     Annotated[HTMLString, ArtifactConfig(name="page_{arm}")],
 ]:
     """Embed the test classes, search, and keep every query's outcome. Never reused."""
+    report, page = evaluated(manifest, encoder, name, evaluation, limits)
+    return report, page  # as a tuple, by which ZenML knows that there are two
+
+
+def evaluated(
+    manifest: DatasetManifest,
+    encoder: Retriever,
+    name: str,
+    evaluation: RetrievalConfig,
+    limits: ImageLimits,
+) -> tuple[RetrievalReport, HTMLString]:
+    """An encoder's report on the test classes, and its page."""
     frame = manifest.subset("test")
     report = evaluate_encoder(
         encoder, manifest, frame, evaluation, name, limits, reporter(f"evaluate {name}")

@@ -34,7 +34,7 @@ def gate_candidate(
         measured_baseline: of the baseline.
         drift: of the candidate's data, and against production.
         policy: the gates, as plain values.
-        production: report of the version in production when the run began; None where none was.
+        production: report of what was in production by then; None where nothing was.
         measured_production: of that version.
     """
     reports = {BASELINE: baseline, PRODUCTION: production}

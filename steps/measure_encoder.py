@@ -19,6 +19,13 @@ def measure_encoder(
     manifest: DatasetManifest, encoder: Retriever, name: str, limits: ImageLimits
 ) -> Annotated[Measurements, ArtifactConfig(name="measurements_{arm}")]:
     """Time it on some test images, save it, load it and compare. Never reused."""
+    return measured(manifest, encoder, name, limits)
+
+
+def measured(
+    manifest: DatasetManifest, encoder: Retriever, name: str, limits: ImageLimits
+) -> Measurements:
+    """An encoder's figures on test images from all over the table."""
     frame = manifest.subset("test")
     spread = np.unique(np.linspace(0, len(frame) - 1, min(IMAGES, len(frame))).astype(int))
     images = load_images(manifest, frame.iloc[spread], limits)

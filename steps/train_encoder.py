@@ -10,6 +10,7 @@ from pipelines.checkpoints import locked_folder
 from pipelines.environment import git_state
 from pipelines.lineage.recording import record_step_facts
 from pipelines.progress import reporter
+from pipelines.trainjobs.nodes import nodes_of
 from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
 from saga.mining.pairs import PairSet
@@ -53,7 +54,13 @@ def train_encoder(
         commit = str(git_state()["git_commit"])
         provenance = bound | {"git_commit": commit}
         encoder, history = train_arm(
-            arm, manifest, pairs, checkpoint_folder=folder, progress=tell, provenance=provenance
+            arm,
+            manifest,
+            pairs,
+            checkpoint_folder=folder,
+            progress=tell,
+            provenance=provenance,
+            nodes=nodes_of(arm, folder),
         )
     # ZenML reads the source: only a tuple written out makes two artifacts.
     return encoder, history

@@ -98,8 +98,8 @@ def _perform(run: RunConfig, policies: "Policies", command: str, stack: StackCon
     started = time.monotonic()
     bound = bound_digests(run.supervisor)
     run_id = new_run_id(RUNS, run.name)
-    live = production(run.model)
-    outcome = execute(run, run_id, policies, bound, live.artifact_id if live else None, stack)
+    production(run.model)  # refuses what nothing can be compared with before the training
+    outcome = execute(run, run_id, policies, bound, stack)
     summary = summarise(run, run_id, outcome, bound, command)
     summary["reused_steps"] = reused(outcome.run)
     summary["seconds"] = round(time.monotonic() - started, 1)

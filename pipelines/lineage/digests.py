@@ -2,7 +2,9 @@
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pipelines.registry import store_of
 
 if TYPE_CHECKING:
     from zenml.models import ArtifactVersionResponse
@@ -15,6 +17,7 @@ def stored_digests(artifact: "ArtifactVersionResponse") -> dict[str, str]:
 
     Raises:
         OSError: if the store cannot be read, or the folder is outside it.
+        UserInputError: if the store is gone, or cannot be used from here.
     """
     store = store_of(artifact)
     found = {}
@@ -27,15 +30,3 @@ def stored_digests(artifact: "ArtifactVersionResponse") -> dict[str, str]:
                     hasher.update(chunk)
             found[os.path.relpath(path, artifact.uri).replace(os.sep, "/")] = hasher.hexdigest()
     return dict(sorted(found.items()))
-
-
-def store_of(artifact: "ArtifactVersionResponse") -> Any:
-    """The artifact store that holds an artifact."""
-    from zenml.artifacts.utils import load_artifact_store
-
-    from pipelines.registry import client
-
-    active = client().active_stack.artifact_store
-    if artifact.artifact_store_id in (None, active.id):
-        return active
-    return load_artifact_store(artifact.artifact_store_id)

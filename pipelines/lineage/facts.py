@@ -8,6 +8,7 @@ from pipelines.lineage.opening import ForeignError, opened
 from pipelines.lineage.recorded import recorded
 from pipelines.lineage.trace import REUSED, Kept, Trace
 from pipelines.registry import PRODUCTION, in_stage
+from pipelines.trainjobs.recording import TRAIN_JOB
 from saga.errors import RefusedError, UserInputError
 from saga.files import digest_of
 
@@ -173,7 +174,9 @@ def _step(trace: Trace, name: str) -> dict[str, Any]:
         "status": "reused" if reused else str(step.status),
         "reused_from": trace.original(name) if reused else None,
     }
-    return {"name": name} | status | _timed(step) | {"inputs": taken, "outputs": given}
+    spread = step.run_metadata.get(TRAIN_JOB)
+    more = {"train_job": dict(spread)} if isinstance(spread, dict) else {}
+    return {"name": name} | status | _timed(step) | {"inputs": taken, "outputs": given} | more
 
 
 def _artifact(trace: Trace, kept: Kept) -> dict[str, Any]:

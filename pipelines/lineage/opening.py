@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import materializers
 from materializers.folder import CONTENT
-from pipelines.lineage.digests import store_of
 from pipelines.lineage.trace import Kept
+from pipelines.registry import store_of
 from saga.errors import UserInputError
 
 if TYPE_CHECKING:

@@ -85,22 +85,18 @@ def _run(stack: KubernetesStack, schedule: ScheduleConfig, given: RunInputs) -> 
     from zenml import Model
 
     from pipelines.provenance import bound_digests
-    from pipelines.registry import production
     from pipelines.stacks.inputs import check_run
     from pipelines.train_and_judge import train_and_judge
 
     check_run(given.config, stack, schedule.stack)
     bound = bound_digests(given.config.supervisor)
-    live = production(given.config.model)
-    pinned = live.artifact_id if live else None
     facts = {
         "run": given.config.as_dict(),
         "gates": given.gates,
         "drift": given.drift,
         "bound": bound,
-        "production": pinned,
     }
-    arguments = (given.config, given.gates, given.drift, bound, pinned)
+    arguments = (given.config, given.gates, given.drift, bound)
     options = {"model": Model(name=given.config.model)}
     return PipelineSubmission(stack, schedule, train_and_judge, arguments, options, facts)
 

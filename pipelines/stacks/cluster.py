@@ -69,6 +69,7 @@ def connect(config: ClusterConfig) -> Cluster:
         from kubernetes.config import ConfigException
     except ImportError as error:
         raise UserInputError(INSTALL) from error
+    _accept_rules_without_conditions()
     settings = client.Configuration()
     settings.retries = 1
     try:
@@ -91,6 +92,19 @@ def limited(settings: "client.Configuration") -> "client.ApiClient":
             return super().request(*arguments, **options)
 
     return Limited(settings)
+
+
+def _accept_rules_without_conditions() -> None:
+    """Let Jobs be read whose failure policy has rules for exit codes, as every API server sends them.
+
+    The client refuses them. ZenML mends that when its orchestrator is imported, which not all commands do.
+    """
+    from kubernetes.client import V1PodFailurePolicyRule as Rule
+
+    def keep(rule: Any, conditions: Any) -> None:
+        rule._on_pod_conditions = conditions  # noqa: SLF001 - the client's own field
+
+    Rule.on_pod_conditions = property(lambda rule: rule._on_pod_conditions, keep)  # noqa: SLF001
 
 
 def _load(config: ClusterConfig, settings: "client.Configuration") -> None:

@@ -30,6 +30,8 @@ from saga.settings.typed import Problems, build
 STACKS = CONFIGS / "stacks"
 STEPS = Path(__file__).parents[2] / "steps"
 KINDS = ("local", "kubernetes")
+TRAINS = "train_encoder"
+"""The step that may use several nodes."""
 
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 IMAGE = re.compile(
@@ -135,6 +137,8 @@ class ServiceAccounts:
     """Service account of the pod that starts the steps."""
     step: str = "saga-step"
     """Service account of the steps; it needs no rights in the cluster."""
+    training: str = "saga-training"
+    """The training step's, where its pool has several nodes: it makes and follows TrainJobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,8 @@ class JobsConfig:
     """How often a step that crashed is started again; wrong input and refusals never are."""
     disruptions: int = 10
     """How often a pod on a spot pool may be taken away besides."""
+    drains: int = 3
+    """The same on other pools: when nodes are drained."""
     start_failures: int = 1
     """How many further pods a step may lose before its code runs."""
     step_deadline_minutes: int = 24 * 60
@@ -163,7 +169,7 @@ class JobsConfig:
     """Pause between two looks at the Jobs."""
 
     def __post_init__(self) -> None:
-        for name in ("retries", "disruptions", "start_failures"):
+        for name in ("retries", "disruptions", "drains", "start_failures"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in (
@@ -183,6 +189,23 @@ class JobsConfig:
                 f"run_deadline_minutes ({self.run_deadline_minutes}) must not be below "
                 f"step_deadline_minutes ({self.step_deadline_minutes})"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerConfig:
+    """Kubeflow Trainer: what trainings on several nodes use; without effect where pools have one each."""
+
+    runtime: str = "saga"
+    """TrainingRuntime in the cluster's namespace: user, priority, grace and restarts of the pods."""
+    queue: str | None = None
+    """Queue of Kueue that admits all nodes of a training or none; null: no queue is named."""
+
+    def __post_init__(self) -> None:
+        for name, value in (("runtime", self.runtime), ("queue", self.queue)):
+            if value is not None and NAME.fullmatch(value) is None:
+                raise ValueError(
+                    f"{name} must be lower-case letters, digits and '-'; got {value!r}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +262,8 @@ class KubernetesStack:
     """Who the pods are."""
     jobs: JobsConfig = field(default_factory=JobsConfig)
     """How pods are retried, limited and cleaned up."""
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    """Kubeflow Trainer, for trainings on several nodes."""
     volumes: tuple[VolumeConfig, ...] = ()
     """Further volumes, such as one with datasets."""
     image_pull_secrets: tuple[str, ...] = ()
@@ -270,6 +295,11 @@ class KubernetesStack:
     def home(self) -> str:
         """SAGA_HOME of the pods."""
         return f"{self.cache.mount_path.rstrip('/')}/saga"
+
+    @property
+    def spreads(self) -> bool:
+        """Whether trainings may use several nodes."""
+        return self.pools[self.pool_of(TRAINS)].nodes > 1
 
     def pool_of(self, step: str) -> str:
         """The pool of a step: by its name, by the first pattern that fits, else the default."""

@@ -7,10 +7,8 @@ import os
 from collections.abc import Iterator
 
 from pipelines.configuration import RunConfig, gate_policy_path
-from pipelines.stacks.configuration import KubernetesStack
+from pipelines.stacks.configuration import TRAINS, KubernetesStack
 from saga.errors import UserInputError
-
-TRAINS = "train_encoder"
 
 
 def check_run(run: RunConfig, stack: KubernetesStack, source: str) -> None:
@@ -57,7 +55,8 @@ def _mounted(key: str, path: str, stack: KubernetesStack) -> Iterator[str]:
 
 def _devices(run: RunConfig, stack: KubernetesStack, source: str) -> Iterator[str]:
     name = stack.pool_of(TRAINS)
-    accelerator, key = stack.pools[name].accelerator, f"pools.{name}.accelerator"
+    pool = stack.pools[name]
+    accelerator, key = pool.accelerator, f"pools.{name}.accelerator"
     device = run.supervisor.device
     if accelerator is None and device.startswith("cuda"):
         yield (
@@ -65,9 +64,14 @@ def _devices(run: RunConfig, stack: KubernetesStack, source: str) -> Iterator[st
             f"no {key}. Set supervisor.device to auto, or name another pool in steps.{TRAINS}."
         )
     for section, training in (("training", run.training), ("baseline", run.baseline)):
-        processes = training.distributed.processes_per_node
+        processes, nodes = training.distributed.processes_per_node, training.distributed.nodes
         if section == "baseline" and training.distributed == run.training.distributed:
             continue
+        if nodes > pool.nodes:
+            yield (
+                f"{section}.distributed.nodes is {nodes}, but {source} lets a training use "
+                f"{pool.nodes} of the pool {name} (pools.{name}.nodes). Lower the one or raise the other."
+            )
         if accelerator is not None and processes > accelerator.count and device != "cpu":
             yield (
                 f"{section}.distributed.processes_per_node is {processes}, but {source} gives a pod of "

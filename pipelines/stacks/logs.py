@@ -9,6 +9,8 @@ from pipelines.stacks.waiting import RUN, STEP
 
 TAIL_LINES = 200
 NEVER = ("Pending", "Unknown")
+# ZenML says it in every pod: the image holds no pip. What is installed stands in the image's lock.
+NOISE = ("Failed to get list of installed Python packages",)
 
 
 @dataclass
@@ -31,7 +33,8 @@ class Logs:
                 continue
             lines = tail(self.cluster, name)
             for line in new_lines(self._last.get(name, []), lines):
-                yield step, line
+                if line not in NOISE:
+                    yield step, line
             self._last[name] = lines
             if pod.status.phase in ("Succeeded", "Failed"):
                 self._over.add(name)

@@ -13,10 +13,14 @@ from pathlib import Path
 from types import TracebackType
 
 from pipelines.answer import INPUT
+from pipelines.stacks.crashes import code_of_crash
 from pipelines.stacks.pools import CODE
 
 KEEP_SECONDS = 30 * 24 * 3600
 """How long checkpoints lie untouched before they go; longer than any run may last."""
+
+CRASHES = "crashes"
+"""Folder below saga's own with a count for each step that crashed."""
 
 _open = ExitStack()
 """What stays open until the pod ends."""
@@ -47,7 +51,8 @@ def begin() -> None:
         raise
     quiet()
     _open.enter_context(shown(sys.stdout))
-    sweep(home() / "checkpoints")
+    for folder in ("checkpoints", CRASHES):
+        sweep(home() / folder)
 
 
 def check_code() -> None:
@@ -71,18 +76,21 @@ def check_code() -> None:
 
 
 def sweep(folder: Path, now: float | None = None) -> None:
-    """Delete checkpoints that nobody has touched for long: of runs that were given up.
+    """Delete what nobody has touched for long: of runs that were given up.
 
     Args:
-        folder: of all checkpoints.
+        folder: of all checkpoints, or of all counts of crashes.
         now: the time, in seconds; None is the clock's.
     """
     from pipelines.checkpoints import discard
 
     oldest = (time.time() if now is None else now) - KEEP_SECONDS
     for path in folder.glob("*"):
-        if path.is_dir() and path.stat().st_mtime < oldest:
-            discard(path)
+        if path.stat().st_mtime < oldest:
+            if path.is_dir():
+                discard(path)
+            elif path.suffix != ".lock":  # a lock goes with its folder
+                path.unlink(missing_ok=True)
 
 
 def ends(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
@@ -91,6 +99,7 @@ def ends(kind: type[BaseException], error: BaseException, traceback: TracebackTy
     Raises:
         SystemExit: with that code.
     """
+    from pipelines.home import home
     from saga.errors import SagaError
 
     sys.__excepthook__(kind, error, traceback)
@@ -99,4 +108,4 @@ def ends(kind: type[BaseException], error: BaseException, traceback: TracebackTy
         if isinstance(cause, SagaError):
             raise SystemExit(cause.exit_code)
         cause = cause.__cause__ or cause.__context__
-    raise SystemExit(1)
+    raise SystemExit(code_of_crash(home() / CRASHES))

@@ -81,6 +81,8 @@ class PoolConfig:
     """Taints of its nodes."""
     accelerator: Accelerator | None = None
     """Device of a pod; null: none."""
+    nodes: int = 1
+    """Most nodes of it that one training may use; more than one needs Kubeflow Trainer."""
     spot: bool = False
     """Whether its nodes may be taken away; steps are then restarted more often."""
     may_be_empty: bool = False
@@ -105,6 +107,8 @@ class PoolConfig:
         for name in self.env:
             if VARIABLE.fullmatch(name) is None:
                 raise ValueError(f"env: {name!r} is not a variable's name")
+        if self.nodes < 1:
+            raise ValueError(f"nodes must be at least 1, got {self.nodes}")
         if self.cores <= 0:
             raise ValueError(f"cores must be above 0, got {self.cores}")
         if self.cores_limit is not None and self.cores_limit < self.cores:

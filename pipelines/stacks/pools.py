@@ -10,10 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipelines.answer import INPUT, REFUSED
+from pipelines.configuration import RunConfig
 from pipelines.home import IN_POD
-from pipelines.stacks.configuration import KubernetesStack, VolumeConfig
+from pipelines.stacks.configuration import TRAINS, KubernetesStack, VolumeConfig
+from pipelines.stacks.crashes import GIVEN_UP, RETRIES
 from pipelines.stacks.pool import PoolConfig, SecurityConfig, Taint
 from pipelines.stacks.quantity import cores
+from pipelines.trainjobs.template import VARIABLE, Template
 
 if TYPE_CHECKING:
     from zenml.pipelines.pipeline_definition import Pipeline
@@ -21,19 +24,28 @@ if TYPE_CHECKING:
 KEY = "orchestrator.kubernetes"
 TMP = "/tmp"
 HOOK = "pipelines.stacks.pod.begin"
+FOLLOWS = "saga.dev/follows-trainjobs"
+"""Label of pods that speak to the API server about TrainJobs."""
+QUEUE = "kueue.x-k8s.io/queue-name"
 CODE = "SAGA_CODE_DIGEST"
 """Environment variable of the pods: digest of the code that the run was submitted with."""
 
+STAYS = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
+"""Annotations: no autoscaler takes a pod away to pack nodes tighter."""
 ORCHESTRATOR = PoolConfig(labels={"any": "any"}, cores=0.25, memory="1Gi")
 """What the pod that starts the steps takes; its nodes are those of the default pool."""
 
+FINAL = [INPUT, REFUSED, GIVEN_UP]
 FAILURES = {
     "rules": [
         # A pod that is taken away also exits with 137 or 143: this rule must come first.
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {
             "action": "FailJob",
-            "onExitCodes": {"containerName": "main", "operator": "In", "values": [INPUT, REFUSED]},
+            "onExitCodes": {"containerName": "main", "operator": "In", "values": FINAL},
         },
         {
             "action": "Count",
@@ -59,9 +71,20 @@ def placed(pipeline: "Pipeline", stack: KubernetesStack, arguments: Sequence[Any
     )
     ours.prepare(*arguments)
     steps = {name: call.step.name for name, call in ours.invocations.items()}
+    spread = spread_steps(arguments)
     return ours.with_options(
-        step_configurations={name: step_configuration(stack, step) for name, step in steps.items()}
+        step_configurations={
+            name: following_step(stack) if name in spread else step_configuration(stack, step)
+            for name, step in steps.items()
+        }
     )
+
+
+def spread_steps(arguments: Sequence[Any]) -> set[str]:
+    """Names of the steps that train on several nodes."""
+    runs = [argument for argument in arguments if isinstance(argument, RunConfig)]
+    arms = [arm for run in runs for arm in run.arms]
+    return {f"train_{arm.name}" for arm in arms if arm.training.distributed.nodes > 1}
 
 
 def docker_settings(stack: KubernetesStack) -> dict[str, Any]:
@@ -105,19 +128,28 @@ def step_configuration(stack: KubernetesStack, step: str) -> dict[str, Any]:
         stack: the stack.
         step: name of the step's function.
     """
+    name = stack.pool_of(step)
+    return _step(stack, stack.pools[name], {"pod_settings": step_pod(stack, name)})
+
+
+def following_step(stack: KubernetesStack) -> dict[str, Any]:
+    """What concerns a training on several nodes: its own pod only makes a TrainJob and follows it."""
+    account = stack.service_accounts.training
+    settings = {"pod_settings": following_pod(stack), "step_pod_service_account_name": account}
+    return _step(stack, stack.pools[stack.default_pool], settings)
+
+
+def _step(stack: KubernetesStack, pool: PoolConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """What concerns a step, beside its pod."""
     from zenml.config.retry_config import StepRetryConfig
 
-    name = stack.pool_of(step)
-    pool, jobs = stack.pools[name], stack.jobs
-    settings = {
-        "pod_settings": step_pod(stack, name),
-        "active_deadline_seconds": 60 * jobs.step_deadline_minutes,
-    }
-    # The server counts a pod that was taken away as a try; the Job does not.
-    tries = jobs.retries + (jobs.disruptions if pool.spot else 0)
+    jobs = stack.jobs
+    settings = settings | {"active_deadline_seconds": 60 * jobs.step_deadline_minutes}
+    # The server counts a pod that was taken away as a try; pipelines.stacks.crashes does not.
+    tries = jobs.retries + (jobs.disruptions if pool.spot else jobs.drains)
     return {
         "settings": {KEY: settings},
-        "retry": StepRetryConfig(max_retries=tries),
+        "retry": StepRetryConfig(max_retries=tries) if tries else None,
         "heartbeat_healthy_threshold": jobs.heartbeat_minutes,
     }
 
@@ -125,6 +157,41 @@ def step_configuration(stack: KubernetesStack, step: str) -> dict[str, Any]:
 def step_pod(stack: KubernetesStack, name: str) -> dict[str, Any]:
     """The pod of a step on a pool."""
     return _pod(stack, stack.pools[name], name, "step", stack.pools[name])
+
+
+def following_pod(stack: KubernetesStack) -> dict[str, Any]:
+    """The pod that makes and follows a TrainJob: on the default pool, it needs no device."""
+    pod = step_pod(stack, stack.default_pool)
+    pod["env"] = [*pod["env"], {"name": VARIABLE, "value": train_job_template(stack).written()}]
+    pod["labels"] = pod["labels"] | {FOLLOWS: "true"}
+    pod["additional_pod_spec_args"]["automount_service_account_token"] = True
+    return pod
+
+
+def train_job_template(stack: KubernetesStack) -> Template:
+    """What a stack says of its TrainJobs."""
+    name, jobs = stack.pool_of(TRAINS), stack.jobs
+    pool = stack.pools[name]
+    volumes, mounts = _volumes(stack, pool)
+    queue = {} if stack.trainer.queue is None else {QUEUE: stack.trainer.queue}
+    return Template(
+        namespace=stack.cluster.namespace,
+        runtime=stack.trainer.runtime,
+        image=stack.image,
+        pool=name,
+        env=dict(_environment(stack, pool)),
+        resources=resources(pool),
+        device=None if pool.accelerator is None else pool.accelerator.resource,
+        node_selector=dict(pool.labels),
+        tolerations=tolerations(pool),
+        volumes=volumes,
+        mounts=mounts,
+        service_account=stack.service_accounts.step,
+        labels=queue,
+        deadline_seconds=60.0 * jobs.step_deadline_minutes,
+        disruptions=jobs.disruptions,
+        poll_seconds=jobs.poll_seconds,
+    )
 
 
 def orchestrator_pod(stack: KubernetesStack) -> dict[str, Any]:
@@ -178,6 +245,7 @@ def _pod(
         "tolerations": tolerations(nodes),
         "resources": resources(takes),
         "labels": _labels(name, component),
+        "annotations": dict(STAYS),
         "env": [{"name": n, "value": v} for n, v in _environment(stack, nodes).items()],
         "volumes": volumes,
         "volume_mounts": mounts,
@@ -204,6 +272,7 @@ def _environment(stack: KubernetesStack, pool: PoolConfig) -> Mapping[str, str]:
         "SAGA_HOME": stack.home,
         IN_POD: "1",
         CODE: code_digest(),
+        RETRIES: str(stack.jobs.retries),
         "HF_HOME": f"{stack.cache.mount_path.rstrip('/')}/huggingface",
         "MPLCONFIGDIR": f"{TMP}/matplotlib",
         "PYTHONUNBUFFERED": "1",

@@ -23,7 +23,7 @@ METHODS = {
     "grpo": "metric loss and verdicts, without attention alignment",
     "kl_only": "attention alignment alone; the tower stays as it comes",
     "saga": "the candidate: metric loss, and what the supervisor teaches",
-    "production": "the version in use when the run began",
+    "production": "the version in use as the candidate was judged",
 }
 """What the usual methods are, in the order of the table."""
 

@@ -139,6 +139,10 @@ def _training(training: Facts) -> list[tuple[str, str]]:
             ),
         ),
         ("waiting for images", rate("wait_share", " of the training time")),
+        (
+            "waiting of processes for each other",
+            rate("rank_wait_share", " of the training time"),
+        ),
         ("reward in the first steps", rate("reward_first")),
         ("reward in the last steps", rate("reward_last")),
         ("true values described in the first steps", rate("accuracy_first")),

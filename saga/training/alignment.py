@@ -151,13 +151,11 @@ def _replayed_teachers(
     supervisor: Supervisor, buffer: Buffer, config: TrainingConfig, ranks: Ranks
 ) -> Teachers:
     """Of the buffer's first pairs: their right completions, up to the layer that teaches."""
-    rounds, most = buffer.share(ranks, config.alignment_pairs)
-    teachers = Teachers(most)
+    rounds = buffer.share_of_first(ranks, config.alignment_pairs)
+    teachers = Teachers(sum(len(held.first_P) for held in rounds))
     for held in rounds:
-        if teachers.left == 0:
-            break
         tokens = held.micro.leaf.detach()
-        for chunk in torch.arange(len(held.first_P))[: teachers.left].split(config.replay_pairs):
+        for chunk in torch.arange(len(held.first_P)).split(config.replay_pairs):
             verdicts = held.verdicts.select(chunk)
             capture = supervisor.look(
                 tokens.index(held.first_P[chunk]),

@@ -16,7 +16,7 @@ from saga.losses.grpo import contributing_pairs
 from saga.mining.disagreement import Choice
 from saga.supervisors.supervisor import Verdicts
 from saga.training.microbatch import MicroBatch
-from saga.training.ranks import Ranks
+from saga.training.ranks import Ranks, within
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,8 @@ class Buffer:
     """Contributing pairs of one step."""
 
     capacity: int
+    prompt: int = 0
+    """Tokens of a prompt, which is replayed once a pair."""
     rounds: list[Round] = field(default_factory=list)
     seen: int = 0
     contributing: int = 0
@@ -82,23 +84,53 @@ class Buffer:
             the rounds with this rank's pairs alone, in order, and how many of these are among the
             first.
         """
+        first = self.kept if first is None else min(first, self.kept)
         if ranks.world == 1:
-            return self.rounds, min(self.kept, self.kept if first is None else first)
-        costs = [t for r in self.rounds for t in r.verdicts.completions.lengths_PG.sum(1).tolist()]
-        mine = ranks.balanced(costs)
-        rounds, start = [], 0
-        for held in self.rounds:
-            here = [i - start for i in mine if start <= i < start + len(held.first_P)]
-            start += len(held.first_P)
-            if here:
-                rounds.append(held.select(torch.tensor(here)))
-        return rounds, sum(i < (self.kept if first is None else first) for i in mine)
+            return self.rounds, first
+        mine = ranks.balanced([self.prompt + tokens for tokens in self._lengths()])
+        return self._part(mine), sum(i < first for i in mine)
 
-    def add(self, micro: MicroBatch, verdicts: Verdicts) -> None:
-        """Keep the contributing pairs of a round, up to the capacity."""
+    def share_of_first(self, ranks: Ranks, first: int | None = None) -> list[Round]:
+        """A rank's part of the first pairs, so that all have about as many tokens of right verdicts.
+
+        Args:
+            ranks: which rank, of how many.
+            first: how many pairs there are to share; None shares all.
+        """
+        costs = [self.prompt + tokens for tokens in self._lengths(right=True)]
+        return self._part(ranks.balanced(costs[:first]))
+
+    def _lengths(self, right: bool = False) -> list[int]:
+        """Generated tokens of each held pair, or those of its right verdicts."""
+        found: list[int] = []
+        for held in self.rounds:
+            counted_PG = held.verdicts.completions.lengths_PG
+            if right:
+                counted_PG = counted_PG * (held.verdicts.rewards_PG == 1).to(counted_PG.device)
+            found += counted_PG.sum(1).tolist()
+        return found
+
+    def _part(self, pairs: list[int]) -> list[Round]:
+        """The rounds with some of the held pairs alone, in order."""
+        here = within(pairs, [len(held.first_P) for held in self.rounds])
+        return [
+            held.select(torch.tensor(chosen)) for held, chosen in zip(self.rounds, here) if chosen
+        ]
+
+    def add(self, micro: MicroBatch, verdicts: Verdicts, parsed_PG: Tensor | None = None) -> None:
+        """Keep the contributing pairs of a round, up to the capacity.
+
+        Args:
+            micro: the round's batch.
+            verdicts: on all of its pairs.
+            parsed_PG: which answers could be read; None looks at each.
+        """
         chosen = contributing_pairs(verdicts.rewards_PG).nonzero()[:, 0]
         self.seen += len(verdicts.rewards_PG)
         self.contributing += len(chosen)
+        if parsed_PG is None:
+            parsed_PG = torch.tensor([[a is not None for a in g] for g in verdicts.answers])
+        self.parsed += parsed_PG.double().mean(1).tolist()
         self._note(micro, verdicts)
         chosen = chosen[: self.capacity - self.kept]
         if not len(chosen):
@@ -113,7 +145,6 @@ class Buffer:
         self.rewards += verdicts.rewards_PG.mean(1).tolist()
         self.right_same += verdicts.rewards_PG[same_P].mean(1).tolist()
         self.right_different += verdicts.rewards_PG[~same_P].mean(1).tolist()
-        self.parsed += [sum(answer is not None for answer in g) / len(g) for g in verdicts.answers]
         self.lengths += verdicts.completions.lengths_PG.float().mean(1).tolist()
 
     def metrics(self) -> dict[str, float]:

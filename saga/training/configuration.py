@@ -82,13 +82,28 @@ class DistributedConfig:
     """Over how many processes a step is shared out; the result is that of one, to rounding."""
 
     processes_per_node: int = 1
-    """Processes on this machine: one a GPU; on a CPU more than one is for trying it out."""
+    """Processes on each machine: one a GPU; on a CPU more than one is for trying it out."""
+    nodes: int = 1
+    """Machines; more than one needs a cluster whose training pool has as many (docs/kubernetes.md)."""
+    timeout_minutes: float = 10.0
+    """Longest that a rank waits for the others, in minutes; then the ranks that did not come are named and
+    training ends."""
 
     def __post_init__(self) -> None:
-        if self.processes_per_node < 1:
+        for name in ("processes_per_node", "nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"distributed.{name} must be at least 1, got {getattr(self, name)}"
+                )
+        if not self.timeout_minutes > 0:
             raise ValueError(
-                f"distributed.processes_per_node must be at least 1, got {self.processes_per_node}"
+                f"distributed.timeout_minutes must be above 0, got {self.timeout_minutes}"
             )
+
+    @property
+    def processes(self) -> int:
+        """On all machines."""
+        return self.nodes * self.processes_per_node
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ first. How many batches to draw at once follows from the share of pairs that con
 steps. What was drawn and turned out not to be needed goes back to the sampler, so that the buffer holds
 exactly what one round after the other would have put there.
 
-Over several ranks each encodes its block of every batch and rolls out its turn of the pairs; tokens,
-completions and therefore the buffer are the same on all.
+Over several ranks each encodes its block of every batch and rolls out its part of the pairs, so that
+all are expected to decode about as many tokens; tokens, completions and therefore the buffer are the
+same on all.
 
 Shapes: P pairs, G group size, T generated tokens, N image tokens, D width.
 """
@@ -16,7 +17,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
@@ -29,14 +30,16 @@ from saga.encoders.tower import VisionTokens
 from saga.losses.grpo import contributing_pairs
 from saga.mining.disagreement import Choice, PairChooser
 from saga.supervisors.rollout import Completions
-from saga.supervisors.supervisor import Supervisor, Verdicts
+from saga.supervisors.supervisor import Supervisor
 from saga.supervisors.truth import Values, description_accuracy
 from saga.training.buffer import Buffer
 from saga.training.configuration import TrainingConfig
 from saga.training.graphs import GraphBudget
+from saga.training.lengths import ExpectedLengths
 from saga.training.microbatch import MicroBatch, leaf_of
 from saga.training.phases import PhaseClock
 from saga.training.ranks import Ranks
+from saga.training.reading import Reading, read_own
 
 FIRST_SHARE = 0.5
 """Share of contributing pairs that is expected before there is any experience."""
@@ -76,6 +79,7 @@ class Gatherer:
     chooser: PairChooser
     embed: Callable[[Tensor], Tensor]
     """Embeddings (B, E) of tokens (B, N, D)."""
+    lengths: ExpectedLengths = field(default_factory=ExpectedLengths)
 
     def gather(self, step: int, contributing: float | None) -> tuple[list[MicroBatch], Buffer]:
         """Micro-batches, rolled out until the buffer is full or tries run out.
@@ -85,7 +89,8 @@ class Gatherer:
             contributing: share of pairs that contributed lately; None where nothing is known.
         """
         self.graphs.begin()
-        buffer = Buffer(self.settings.contributing_pairs)
+        prompt = 0 if self.supervisor is None else len(self.supervisor.prefix)
+        buffer = Buffer(self.settings.contributing_pairs, prompt)
         micros: list[MicroBatch] = []
         judged = self.settings.weights.judged
         rounds = self.settings.max_rounds if judged else 1
@@ -94,15 +99,15 @@ class Gatherer:
             share = FIRST_SHARE if contributing is None else contributing
             at_once = min(self._wanted(buffer, share), rounds - len(micros)) if judged else 1
             drawn = [self._encode(step, len(micros) + i) for i in range(at_once)]
-            verdicts = self._judge(step, drawn, len(micros)) if judged else [None]
-            for done, (micro, verdict) in enumerate(zip(drawn, verdicts)):
+            readings = self._judge(step, drawn, len(micros)) if judged else [None]
+            for done, (micro, reading) in enumerate(zip(drawn, readings)):
                 if micros and buffer.full:
                     self._give_back(drawn[done:], buffer)
                     break
                 micros.append(micro)
-                if verdict is not None:
-                    self._add(buffer, micro, verdict)
-                    judged_now.append((micro, contributing_pairs(verdict.rewards_PG)))
+                if reading is not None:
+                    self._add(buffer, micro, reading)
+                    judged_now.append((micro, contributing_pairs(reading.verdicts.rewards_PG)))
         self._learn(judged_now, buffer)
         return micros, buffer
 
@@ -176,26 +181,29 @@ class Gatherer:
         ]
         return VisionTokens(whole[0], tuple(whole[1:]))
 
-    def _judge(self, step: int, micros: list[MicroBatch], number: int) -> list[Verdicts | None]:
-        """Verdicts on the pairs of some micro-batches, which are rolled out together."""
+    def _judge(self, step: int, micros: list[MicroBatch], number: int) -> list[Reading | None]:
+        """What is said about the pairs of some micro-batches, which are rolled out together."""
         assert self.supervisor is not None
         # Of tokens that are no numbers nothing can be sampled; the step will say so.
         usable = [(i, m) for i, m in enumerate(micros) if m.pairs and m.finite]
-        verdicts: list[Verdicts | None] = [None] * len(micros)
+        readings: list[Reading | None] = [None] * len(micros)
         if not usable:
-            return verdicts
+            return readings
         places = [(i, p) for i, m in usable for p in range(len(m.pairs))]
-        mine = self.ranks.turns(len(places))
+        pairs = [(m.rows[a], m.rows[b], same) for _, m in usable for a, b, same in m.pairs]
+        mine = self.ranks.balanced(self._expected_tokens(pairs))
         with self.clock("rollout"):
-            completions = self._sample(step, micros, number, [places[k] for k in mine])
-            completions = self._of_all(completions, mine, len(places))
+            own = self._sample(step, micros, number, [places[k] for k in mine])
+            completions = self._of_all(own, mine, len(places))
+            self.lengths.learn(pairs, completions.lengths_PG.float().mean(1).tolist())
+            same = [same for *_, same in pairs]
+            reading = read_own(self.supervisor, own, completions, same, mine, self.ranks)
             start = 0
             for i, micro in usable:
                 chosen = torch.arange(start, start + len(micro.pairs))
                 start += len(micro.pairs)
-                same = micro.pair_tensors()[2].tolist()
-                verdicts[i] = self.supervisor.assess(completions.select(chosen), same)
-        return verdicts
+                readings[i] = reading.select(chosen)
+        return readings
 
     def _sample(
         self, step: int, micros: list[MicroBatch], number: int, places: list[tuple[int, int]]
@@ -215,6 +223,12 @@ class Gatherer:
                 _stacked(sides[0]), _stacked(sides[1]), self.settings.rollout, seeds
             )
 
+    def _expected_tokens(self, pairs: list[tuple[int, int, bool]]) -> list[float]:
+        """That each pair's prompt and group take; its images are given by training row."""
+        assert self.supervisor is not None
+        prompt, G = len(self.supervisor.prefix), self.settings.rollout.group_size
+        return [prompt + G * self.lengths.of(*pair) for pair in pairs]
+
     def _of_all(self, own: Completions, rows: list[int], n: int) -> Completions:
         """Completions of all ranks' pairs, in order."""
         if self.ranks.world == 1:
@@ -228,10 +242,10 @@ class Gatherer:
             self.ranks.whole(F.pad(own.logp_PGT, (0, missing)), rows, n),
         )
 
-    def _add(self, buffer: Buffer, micro: MicroBatch, verdicts: Verdicts) -> None:
-        buffer.add(micro, verdicts)
+    def _add(self, buffer: Buffer, micro: MicroBatch, reading: Reading) -> None:
+        buffer.add(micro, reading.verdicts, reading.parsed_PG)
         if self.truth:
-            found = description_accuracy(verdicts.answers, self.true_pairs(micro))
+            found = description_accuracy(reading.verdicts.answers, self.true_pairs(micro))
             buffer.accuracy.append(found)
 
     def _give_back(self, unused: list[MicroBatch], buffer: Buffer) -> None:

@@ -22,11 +22,12 @@ class TrainingHistory:
     """One row per step; column `step` counts from 1, the others are figures by name."""
     summary: dict[str, Any]
     """arm, steps, planned_steps, seed, seconds, wait_share (share of the time in which training waited
-    for images), stopped_early (reason or None), and for arms with rollouts contributing_share,
-    reward_first, reward_last (means of up to ten), parsed_share; where pairs were chosen
-    contributing_share_explored (of those drawn evenly all the same) and similarity_shift (how much
-    more alike the chosen are than those that were drawn); where the data have true attribute values,
-    accuracy_first and accuracy_last of the descriptions."""
+    for images), stopped_early (reason or None); of several processes rank_wait_share and
+    rank_wait_share_max (share of the time in which they waited for each other: the mean, and of the one
+    that waited most); for arms with rollouts contributing_share, reward_first, reward_last (means of up
+    to ten), parsed_share; where pairs were chosen contributing_share_explored (of those drawn evenly all
+    the same) and similarity_shift (how much more alike the chosen are than those that were drawn); where
+    the data have true attribute values, accuracy_first and accuracy_last of the descriptions."""
 
     @cached_property
     def digest(self) -> str:
@@ -74,6 +75,7 @@ def history_of(rows: list[dict[str, float | None]], facts: dict[str, Any]) -> Tr
     summary = facts | {"seconds": float(frame["seconds"].sum())}
     if "seconds/waited" in frame and summary["seconds"]:
         summary["wait_share"] = float(frame["seconds/waited"].sum()) / summary["seconds"]
+    summary |= _rank_waits(frame)
     if "rollout/reward" in frame:
         first, last = _first_and_last(frame["rollout/reward"])
         summary |= {
@@ -91,6 +93,18 @@ def history_of(rows: list[dict[str, float | None]], facts: dict[str, Any]) -> Tr
             first, last = _first_and_last(frame["accuracy/all"])
             summary |= {"accuracy_first": first, "accuracy_last": last}
     return TrainingHistory(frame, summary)
+
+
+def _rank_waits(frame: pd.DataFrame) -> dict[str, float]:
+    """Over the steps that several processes took."""
+    if "ranks/wait_share" not in frame:
+        return {}
+    shared = frame[frame["ranks/wait_share"].notna()]
+    weights = shared["seconds"] / shared["seconds"].sum()
+    by_rank = [name for name in map(str, shared) if name.startswith("ranks/wait_share_of_")]
+    most = max(float((shared[name].fillna(0) * weights).sum()) for name in by_rank)
+    mean = float((shared["ranks/wait_share"] * weights).sum())
+    return {"rank_wait_share": mean, "rank_wait_share_max": most}
 
 
 def _first_and_last(figures: pd.Series) -> tuple[float, float]:

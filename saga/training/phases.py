@@ -34,6 +34,11 @@ class PhaseClock:
             self._switch()
             self._open.pop()
 
+    @property
+    def phase(self) -> str:
+        """The one under way; "other" outside all."""
+        return self._open[-1] if self._open else "other"
+
     def reset(self) -> None:
         """Forget what was added up."""
         self.seconds.clear()

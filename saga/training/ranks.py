@@ -5,18 +5,22 @@ that is its own and learns the rest from the others. What was summed over ranks 
 images, completions and rows, so normalisation counts are those of the whole step, and two ranks
 give the gradients of one process to within the rounding of sums.
 
-    torchrun --nproc-per-node 2 …       `Ranks.joined()` in each process finds the group
+    torchrun --nproc-per-node 2 …       `Ranks.joined(clock)` in each process finds the group
 
 Shapes: n rows of a whole, B images.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from saga.training.exchanges import Exchanges, waiting
+from saga.training.phases import PhaseClock
 
 BUCKET = 1 << 25
 """Most numbers that travel at once (128 MiB)."""
@@ -31,13 +35,20 @@ class Ranks:
     rank: int = 0
     world: int = 1
     """Processes in all."""
+    exchanges: Exchanges | None = field(default=None, compare=False, repr=False)
+    """With the other processes; None where there are none."""
 
     @classmethod
-    def joined(cls) -> "Ranks":
-        """Of the process group that this process has joined; alone where there is none."""
+    def joined(cls, clock: PhaseClock | None = None) -> "Ranks":
+        """Of the process group that this process has joined; alone where there is none.
+
+        Args:
+            clock: knows the phase in which something is exchanged.
+        """
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
-        return cls(dist.get_rank(), dist.get_world_size())
+        exchanges = Exchanges(clock or PhaseClock())
+        return cls(dist.get_rank(), dist.get_world_size(), exchanges)
 
     @property
     def first(self) -> bool:
@@ -48,23 +59,9 @@ class Ranks:
         """This rank's rows of n, a block of neighbours; blocks differ by one row at most."""
         return slice(n * self.rank // self.world, n * (self.rank + 1) // self.world)
 
-    def turns(self, n: int) -> list[int]:
-        """This rank's of n equal pieces of work, dealt out in turns."""
-        return list(range(self.rank, n, self.world))
-
     def balanced(self, costs: Sequence[float]) -> list[int]:
-        """This rank's pieces of work of known cost, in order.
-
-        The dearest are dealt out first, each to the rank with the least so far.
-        """
-        loads = [0.0] * self.world
-        mine = []
-        for i in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
-            to = loads.index(min(loads))
-            loads[to] += costs[i]
-            if to == self.rank:
-                mine.append(i)
-        return sorted(mine)
+        """This rank's pieces of work of known cost, in order; see `dealt`."""
+        return dealt(costs, self.world)[self.rank]
 
     def whole(self, own: Tensor, rows: slice | list[int], n: int) -> Tensor:
         """The n rows of all ranks, each rank giving its own; without gradient.
@@ -84,7 +81,7 @@ class Ranks:
     def from_first(self, tensor: Tensor) -> Tensor:
         """The first rank's; decisions that rest on rounded numbers are taken once."""
         if self.world > 1:
-            dist.broadcast(tensor, 0)
+            self._exchange(lambda: dist.broadcast(tensor, 0), tensor.device)
         return tensor
 
     def total(
@@ -101,7 +98,7 @@ class Ranks:
         like = list(like)
         if not like:
             return []
-        there = torch.tensor([float(g is not None) for g in gradients], device=like[0].device)
+        there = torch.tensor([float(g is not None) for g in gradients], device=self._device)
         present = [bool(x) for x in self._summed(there) > 0]
         chosen = [i for i, p in enumerate(present) if p]
         sums: list[Tensor | None] = [None] * len(like)
@@ -129,13 +126,12 @@ class Ranks:
         if self.world == 1:
             return value
         largest = torch.tensor(value, device=self._device)
-        dist.all_reduce(largest, dist.ReduceOp.MAX)
+        self._exchange(lambda: dist.all_reduce(largest, dist.ReduceOp.MAX), self._device)
         return int(largest)
 
     def wait(self) -> None:
         """Until all ranks are here."""
-        if self.world > 1:
-            dist.barrier()
+        self.most(0)
 
     def check_equal(self, tensors: Sequence[Tensor]) -> None:
         """Make sure that all ranks hold the same weights.
@@ -145,9 +141,7 @@ class Ranks:
         """
         if self.world == 1 or not tensors:
             return
-        sums = torch.stack([t.detach().double().sum() for t in tensors])
-        ranks = [torch.empty_like(sums) for _ in range(self.world)]
-        dist.all_gather(ranks, sums)
+        ranks = self._of_each(torch.stack([t.detach().double().sum() for t in tensors]))
         apart = [r for r in range(self.world) if not torch.equal(ranks[r], ranks[0])]
         if apart:
             raise RuntimeError(
@@ -155,17 +149,76 @@ class Ranks:
                 "Every process must have the same configuration, data, code and library versions."
             )
 
+    def begin(self, step: int) -> None:
+        """Exchanges are of this step from now on."""
+        if self.exchanges is not None:
+            self.exchanges.begin(step)
+
+    def waits(self, seconds: float) -> dict[str, float]:
+        """How much of the step so far the ranks waited for each other, see `exchanges.waiting`.
+
+        Args:
+            seconds: that the step took this rank.
+
+        Returns:
+            nothing, where there is one rank.
+        """
+        if self.exchanges is None:
+            return {}
+        phases, taken = self.exchanges.taken()
+        own = torch.tensor([*taken, seconds], dtype=torch.float64, device=self._device)
+        told = torch.stack(self._of_each(own)).cpu()
+        return waiting(phases, told[:, :-1], told[:, -1])
+
     @property
     def _device(self) -> torch.device:
-        """Where figures travel: NCCL knows the GPU alone."""
-        return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+        assert self.exchanges is not None
+        return self.exchanges.device
 
     def _summed(self, tensor: Tensor) -> Tensor:
-        dist.all_reduce(tensor)
+        self._exchange(lambda: dist.all_reduce(tensor), tensor.device)
         return tensor
+
+    def _of_each(self, tensor: Tensor) -> list[Tensor]:
+        """Each rank's."""
+        ranks = [torch.empty_like(tensor) for _ in range(self.world)]
+        self._exchange(lambda: dist.all_gather(ranks, tensor), tensor.device)
+        return ranks
+
+    def _exchange(self, send: Callable[[], Any], device: torch.device) -> None:
+        assert self.exchanges is not None, "ranks that join no group exchange nothing"
+        self.exchanges(send, device)
 
 
 ALONE = Ranks()
+
+
+def dealt(costs: Sequence[float], world: int) -> list[list[int]]:
+    """Each rank's pieces of work of known cost, in order.
+
+    The dearest are dealt out first, each to the rank with the least so far.
+    """
+    loads = [(0.0, rank) for rank in range(world)]
+    shares: list[list[int]] = [[] for _ in loads]
+    for i in sorted(range(len(costs)), key=lambda i: (-costs[i], i)):
+        load, rank = loads[0]
+        shares[rank].append(i)
+        heapq.heapreplace(loads, (load + costs[i], rank))
+    return [sorted(share) for share in shares]
+
+
+def within(chosen: Sequence[int], sizes: Sequence[int]) -> list[list[int]]:
+    """Where some pieces of work are, in each of the parts that all pieces come in.
+
+    Args:
+        chosen: of all pieces.
+        sizes: pieces of each part.
+    """
+    starts = [sum(sizes[:part]) for part in range(len(sizes))]
+    return [
+        [i - start for i in chosen if start <= i < start + size]
+        for start, size in zip(starts, sizes)
+    ]
 
 
 def _buckets(chosen: list[int], sizes: list[int]) -> Iterable[list[int]]:

@@ -24,7 +24,7 @@ from saga.training.diagnosis import embedding_metrics
 from saga.training.microbatch import MicroBatch
 from saga.training.optimizer import Gradients, Parameters, norm
 from saga.training.phases import PhaseClock
-from saga.training.ranks import Ranks
+from saga.training.ranks import Ranks, within
 from saga.training.term import Term, add_gradients
 from saga.training.terms import oracle_gradients, policy_gradients
 
@@ -118,7 +118,8 @@ class StepTerms:
                     )
                 tokens[places[id(held.micro)]] = gradients
                 totals = {name: value + part[name] for name, value in totals.items()}
-        return Term("grpo", weight, self.ranks.total_of(totals), tokens, taught=True)
+            figures = self.ranks.total_of(totals)
+        return Term("grpo", weight, figures, tokens, taught=True)
 
     def alignment(self, buffer: Buffer, teachers: Teachers | None) -> Term:
         """L_KL on the kept pairs' right completions; φ alone."""
@@ -156,17 +157,18 @@ class StepTerms:
         assert self.supervisor is not None
         tokenizer, prompt = self.supervisor.backbone.tokenizer, self.supervisor.prompt
         answers = [true_completions(tokenizer, prompt, true_pairs(m)) for _, m in usable]
-        count = sum(int(of_micro.lengths_PG.sum()) for of_micro in answers)
-        total, tokens = 0.0, {}
+        lengths = [int(n) for of_micro in answers for n in of_micro.lengths_PG.sum(1)]
+        count, total, tokens = sum(lengths), 0.0, {}
+        own = self.ranks.balanced([len(self.supervisor.prefix) + n for n in lengths])
         with self.clock("replay"):
-            for (place, micro), of_micro in zip(usable, answers):
-                mine = self.ranks.turns(len(micro.pairs))
+            of_parts = within(own, [len(micro.pairs) for _, micro in usable])
+            for (place, micro), of_micro, mine in zip(usable, answers, of_parts):
                 with self.autocast():
                     part, tokens[place] = oracle_gradients(
                         self.supervisor, micro, of_micro, self.settings, count, mine
                     )
                 total += part
-        figures = self.ranks.total_of({"loss/oracle": total})
+            figures = self.ranks.total_of({"loss/oracle": total})
         return Term("oracle", weight, figures, tokens, taught=True)
 
     def _embeddings(self, micro: MicroBatch) -> Tensor:

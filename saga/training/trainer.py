@@ -216,7 +216,8 @@ class Trainer:
         """
         check_arm(config)
         self.config, self.settings = config, config.training
-        self.ranks, self.clock = Ranks.joined(), PhaseClock()
+        self.clock = PhaseClock()
+        self.ranks = Ranks.joined(self.clock)
         self.manifest_digest, self.pairs_digest = manifest.digest, pairs.digest
         torch.manual_seed(self.settings.seed)
         self.device = choose_device(config.supervisor.device)
@@ -308,6 +309,7 @@ class Trainer:
         """One optimizer step; returns its metrics."""
         started, waited = time.monotonic(), self.store.waited_seconds
         self.clock.reset()
+        self.ranks.begin(self.steps_done + 1)
         share = schedule(self.steps_done, self.steps, self.settings.optimizer.warmup_fraction)
         set_rates(self.optimizer, share)
         metrics: Metrics = {"step": self.steps_done + 1, "schedule": share}
@@ -331,6 +333,8 @@ class Trainer:
         metrics |= {f"seconds/{phase}": spent for phase, spent in self.clock.seconds.items()}
         metrics["seconds/waited"] = self.store.waited_seconds - waited
         metrics["seconds"] = time.monotonic() - started
+        waits = self.ranks.waits(metrics["seconds"])
+        metrics |= {f"ranks/{name}": figure for name, figure in waits.items()}
         self.rows.append({k: v if np.isfinite(v) else None for k, v in metrics.items()})
         return metrics
 

@@ -5,11 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.cluster.api import Object
 from tests.cluster.authority import CONTEXT
@@ -21,6 +21,7 @@ from tests.cluster.naming import OURS, Naming
 SAGA = Path(sys.executable).with_name("saga")
 PROJECT = Path(__file__).parents[2]
 CONFIG = PROJECT / "configs" / "ci-small.yaml"
+T = TypeVar("T")
 STEP, RUN = "step_name", "run_id"
 KINDS = (
     "ServiceAccount",
@@ -78,15 +79,20 @@ class Command:
         """What it said so far."""
         return self._said.read_text(errors="replace")
 
+    def until(self, look: Callable[[], T | None], what: str) -> T:
+        """The first answer that is true, while the command runs."""
+
+        def look_on() -> T | None:
+            over = self._process.poll() is not None
+            found = look()
+            assert found or not over, f"the command ended before {what}:\n{self.said}"
+            return found
+
+        return wait_for(look_on, what, RUN_SECONDS)
+
     def says(self, text: str) -> str:
         """What it said, as soon as that is in it."""
-
-        def look() -> bool:
-            assert self._process.poll() is None or text in self.said, self.said
-            return text in self.said
-
-        wait_for(look, f"the command to say {text!r}", 2 * RUN_SECONDS)
-        return self.said
+        return self.until(lambda: self.said if text in self.said else None, f"it says {text!r}")
 
     def interrupt(self) -> None:
         """Ctrl-C."""
@@ -153,13 +159,15 @@ class Desk:
         wanted = [pod for pod in found if step in (None, step_of(pod))]
         return sorted(wanted, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
-    def running(self, step: str) -> Object:
-        """A step's pod, as soon as it runs."""
+    def running(self, step: str, other: Object | None = None) -> Object | None:
+        """A step's pod that runs; another than the one that is given."""
+        known = None if other is None else other["metadata"]["uid"]
+        found = [pod for pod in self.pods(step) if pod["metadata"]["uid"] != known]
+        return next((pod for pod in found if pod["status"].get("phase") == "Running"), None)
 
-        def look() -> Object | None:
-            return next((p for p in self.pods(step) if p["status"].get("phase") == "Running"), None)
-
-        return wait_for(look, f"a pod of {step} to run", RUN_SECONDS)
+    def again(self, pod: Object) -> Object:
+        """A pod as it is now."""
+        return self.cluster.api.get(f"{pods(self.space)}/{pod['metadata']['name']}")
 
     def jobs(self) -> list[Object]:
         """Jobs of the namespace."""

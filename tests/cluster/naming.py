@@ -48,7 +48,7 @@ class Naming:
         return {"pools": pools, "default_pool": self.plain, "steps": self._steps()}
 
     def _steps(self) -> dict[str, str]:
-        judged = ("untrained_encoder", "evaluate_retrieval", "measure_*")
+        judged = ("untrained_encoder", "evaluate_*", "measure_*")
         return {"train_encoder": self.train} | dict.fromkeys(judged, self.judge)
 
     def _accelerated(self, pool: str, devices: int) -> NodeSpec:

@@ -34,7 +34,10 @@ def stack(desk: Desk) -> Path:
     taken = pools["pools"][OURS.judge]
     taken["accelerator"] = taken["accelerator"] | {"count": 9}
     steps = pools["steps"] | {"load_dataset": OURS.judge}
-    return desk.stack("waits", OURS, pools=pools["pools"], steps=steps)
+    made = desk.stack("waits", OURS, pools=pools["pools"], steps=steps)
+    ended = desk.run("stack", "apply", str(made))
+    assert ended.code == 0, ended.said
+    return made
 
 
 def schedule(desk: Desk, stack: Path, cron: str, **run: Any) -> Path:

@@ -1,21 +1,21 @@
 """What a cluster cannot give reaches the user, and what the user stops is gone."""
 
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from pipelines.answer import INPUT, INTERRUPTED
 from tests.cluster.agent.node import GPU
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster, wait_for
-from tests.cluster.desk import CONFIG, Command, Desk, desk_at
+from tests.cluster.desk import CONFIG, RUN, Command, Desk, desk_at
 from tests.cluster.jobs import conditions, job, jobs, pod_in
 from tests.cluster.naming import OURS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-INTERRUPTED = 128 + signal.SIGINT
 KEPT_MINUTES = 1
+QUOTA = "few-gpus"
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,40 @@ def stopped(desk: Desk, command: Command) -> None:
     ended = command.end()
     assert ended.code == INTERRUPTED, ended.said
     assert "The run was told to stop there too" in ended.said
-    wait_for(lambda: all(over(item) for item in desk.jobs()), "all Jobs to be over")
-    assert not [pod for pod in desk.pods() if pod["status"]["phase"] in ("Pending", "Running")]
+    wait_for(lambda: all(over(item) for item in of_runs(desk.jobs())), "its Jobs to end", 180)
+    assert {pod["status"]["phase"] for pod in of_runs(desk.pods())} <= {"Succeeded", "Failed"}
+
+
+def of_runs(items: list[Object]) -> list[Object]:
+    """Without the tests' own."""
+    return [item for item in items if RUN in item["metadata"].get("labels", {})]
 
 
 def over(item: Object) -> bool:
     held = conditions(item["status"])
     return "True" in (held.get("Complete"), held.get("Failed"))
+
+
+@pytest.fixture
+def quota(pools: Cluster, desk: Desk) -> Iterator[Callable[[int], None]]:
+    """Limits the accelerators of the namespace."""
+    path = f"/api/v1/namespaces/{desk.space}/resourcequotas"
+
+    def limit(accelerators: int) -> None:
+        spec = {"hard": {f"requests.{GPU}": str(accelerators)}}
+        pools.api.create(path, {"metadata": {"name": QUOTA}, "spec": spec})
+        wait_for(lambda: pools.api.get(f"{path}/{QUOTA}")["status"].get("hard"), "the quota")
+
+    yield limit
+    pools.api.delete(f"{path}/{QUOTA}")
+
+
+def test_a_quota_that_never_suffices_is_told_before_submission(desk, quota):
+    quota(0)
+    ended = submitted(desk).end()
+    assert ended.code == INPUT
+    assert f"accelerator.count: A pod asks for 1 of requests.{GPU}, but the quota" in ended.said
+    assert not of_runs(desk.jobs())
 
 
 def test_without_a_free_gpu_the_step_waits_and_says_so_until_it_is_stopped(pools, desk, space):
@@ -56,17 +83,18 @@ def test_without_a_free_gpu_the_step_waits_and_says_so_until_it_is_stopped(pools
     stopped(desk, command)
 
 
-def test_a_quota_that_is_used_up_reaches_the_user(pools, desk):
-    quotas = f"/api/v1/namespaces/{desk.space}/resourcequotas"
-    quota = {"metadata": {"name": "no-gpus"}, "spec": {"hard": {f"requests.{GPU}": "0"}}}
-    pools.api.create(quotas, quota)
-    wait_for(lambda: pools.api.get(f"{quotas}/no-gpus")["status"].get("hard"), "the quota")
+def test_a_quota_that_is_used_up_reaches_the_user(pools, desk, quota):
+    quota(1)
+    pools.api.create(jobs(desk.space), job("holds", "sleep 600", pool=OURS.judge, gpus=1))
+    pod_in(pools, desk.space, "holds", "Running")
     command = submitted(desk)
-    said = command.says("load_dataset waits (FailedCreate)")
-    assert "exceeded quota: no-gpus" in said
+    assert f"exceeded quota: {QUOTA}" in command.says("load_dataset waits (FailedCreate)")
     stopped(desk, command)
-    pools.api.delete(f"{quotas}/no-gpus")
 
 
 def test_finished_jobs_and_their_pods_go_after_their_time(desk):
-    wait_for(lambda: not desk.jobs() and not desk.pods(), "them to go", 60 * KEPT_MINUTES + 60)
+    wait_for(
+        lambda: not of_runs(desk.jobs()) and not of_runs(desk.pods()),
+        "them to go",
+        60 * KEPT_MINUTES + 60,
+    )

@@ -17,11 +17,13 @@ from saga.files import digest_of, sha256_file
 from tests.infra.docker_file import DOCKERFILE, IGNORED, PROJECT
 
 BASE = "localhost/saga-test-base:bookworm"
-IMAGE = "localhost/saga-test:gpu"
+IMAGE = "localhost/saga-test"
 LABEL = "saga.test.built-from"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SOURCES = ("saga", "steps", "pipelines", "materializers", "configs")
 FILES = ("pyproject.toml", "requirements.lock", ".ci/uv.lock")
+SPACE = 25
+"""GB that a build takes at most: a layer of 7 GB lies there three times while buildah writes it."""
 
 
 def require_tools() -> None:
@@ -38,27 +40,27 @@ def require_tools() -> None:
         )
 
 
-def built(commit: str) -> str:
+def built(target: str, commit: str) -> str:
     """Name of the image, built unless it is there already.
 
     Args:
-        commit: for its label.
+        target: of the Dockerfile.
+        commit: that it is to say it was built from.
     """
-    digest = built_from(commit)
-    if label(IMAGE, LABEL) != digest:
-        make_base()
-        _build(commit, digest)
-    return IMAGE
+    image = f"{IMAGE}:{target}"
+    digest = built_from(base(), commit)
+    if label(image, LABEL) != digest:
+        build(image, target, commit, digest)
+    return image
 
 
-def built_from(commit: str) -> str:
+def built_from(base_id: str, commit: str) -> str:
     """Digest of all that decides what the image holds."""
-    kept = ("*.pyc", "__pycache__")
     sources = [p for name in SOURCES for p in (PROJECT / name).rglob("*") if p.is_file()]
-    wanted = [p for p in sources if not any(p.match(k) or k in p.parts for k in kept)]
+    wanted = [p for p in sources if p.suffix != ".pyc"]
     named = [PROJECT / name for name in FILES] + [DOCKERFILE, IGNORED]
     files = {str(p.relative_to(PROJECT)): sha256_file(p) for p in sorted(wanted + named)}
-    return digest_of(files | {"commit": commit})
+    return digest_of(files | {"base": base_id, "commit": commit})
 
 
 def label(image: str, name: str) -> str | None:
@@ -68,10 +70,22 @@ def label(image: str, name: str) -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
-def make_base() -> None:
-    """Debian's minimum with its Python 3.11, as an image."""
-    if _run("buildah", "images", "--quiet", BASE, check=False).returncode == 0:
-        return
+def base() -> str:
+    """Id of the image that stands for BASE_IMAGE, made unless it is there."""
+    if _id(BASE) is None:
+        _make_base()
+    made = _id(BASE)
+    assert made is not None
+    return made
+
+
+def _id(image: str) -> str | None:
+    found = _run("buildah", "images", "--quiet", "--no-trunc", image, check=False)
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _make_base() -> None:
+    """Debian's minimum with its Python 3.11."""
     if shutil.which("debootstrap") is None:
         pytest.skip("the image is not built: no debootstrap here to make its base")
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +106,9 @@ def make_base() -> None:
         _run("buildah", "commit", "--quiet", "--rm", container, BASE)
 
 
-def _build(commit: str, digest: str) -> None:
+def build(image: str, target: str, commit: str, digest: str) -> None:
+    """Build a target, offline but for the wheel of uv; layers that are there are used again."""
+    _require_space()
     with tempfile.TemporaryDirectory() as folder:
         _fetch_uv(Path(folder))
         arguments = {
@@ -107,7 +123,12 @@ def _build(commit: str, digest: str) -> None:
         mounts = [f"--volume={folder}:/wheels:ro", f"--volume={_cache()}:/uv-cache"]
         done = _run(
             *("buildah", "bud", "--isolation=chroot", "--network=host", "--pull-never", "--layers"),
-            *(f"--file={DOCKERFILE}", f"--ignorefile={IGNORED}", "--target=gpu", f"--tag={IMAGE}"),
+            *(
+                f"--file={DOCKERFILE}",
+                f"--ignorefile={IGNORED}",
+                f"--target={target}",
+                f"--tag={image}",
+            ),
             *given,
             *mounts,
             f"--label={LABEL}={digest}",
@@ -115,6 +136,13 @@ def _build(commit: str, digest: str) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+
+
+def _require_space() -> None:
+    root = _run("buildah", "info", "--format", "{{.store.GraphRoot}}").stdout.strip()
+    free = min(shutil.disk_usage(place).free for place in (root, "/var/tmp")) // 10**9
+    if free < SPACE:
+        pytest.skip(f"the image is not built: it takes {SPACE} GB, and {root} has {free} GB left")
 
 
 def _fetch_uv(folder: Path) -> None:

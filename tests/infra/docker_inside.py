@@ -39,6 +39,8 @@ class Mounted:
     root: Path
     config: Mapping[str, Any]
     """Of the image, as OCI has it: Env, User, WorkingDir, Entrypoint, Labels."""
+    layers: tuple[str, ...]
+    """Their digests, from the base up."""
     data: Path
     """Folder that commands see, read-only, as /tmp/data."""
 
@@ -91,8 +93,9 @@ def mounted(image: str, data: Path) -> Iterator[Mounted]:
     """An image's root, for as long as it is needed."""
     container = _buildah("from", "--pull-never", image)
     try:
-        described = json.loads(_buildah("inspect", "--type", "image", image))
-        yield Mounted(Path(_buildah("mount", container)), described["OCIv1"]["config"], data)
+        described = json.loads(_buildah("inspect", "--type", "image", image))["OCIv1"]
+        root, layers = Path(_buildah("mount", container)), tuple(described["rootfs"]["diff_ids"])
+        yield Mounted(root, described["config"], layers, data)
     finally:
         _buildah("rm", container)
 

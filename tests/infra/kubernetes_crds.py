@@ -1,4 +1,5 @@
-"""Strict schemas of Kueue's v1beta2 objects: the fields that people write, their types and values.
+"""Strict schemas of Kueue's v1beta2 objects and of Kubeflow Trainer's TrainingRuntime (v1alpha1, with
+JobSet v1alpha2 in it): the fields that people write, their types and values.
 
 kubernetes-validate knows no custom resources. Status is left out: the controller writes it.
 """
@@ -107,9 +108,81 @@ LOCAL_QUEUE = record(
     ("clusterQueue",), clusterQueue=NAME, stopPolicy=STOP, fairSharing=FAIR_SHARING
 )
 
-SPECS = {"ResourceFlavor": FLAVOR, "ClusterQueue": CLUSTER_QUEUE, "LocalQueue": LOCAL_QUEUE}
-NAMESPACED = {"LocalQueue"}
-GROUP_VERSION = "kueue.x-k8s.io/v1beta2"
+FAILURE_REASONS = one_of(
+    "BackoffLimitExceeded",
+    "DeadlineExceeded",
+    "FailedIndexes",
+    "MaxFailedIndexesExceeded",
+    "PodFailurePolicy",
+)
+FAILURE_POLICY = record(
+    maxRestarts={"type": "integer", "minimum": 0},
+    restartStrategy=one_of("Recreate", "BlockingRecreate"),
+    rules=several(
+        record(
+            ("name", "action"),
+            name={"type": "string", "pattern": r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"},
+            action=one_of("FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"),
+            onJobFailureReasons={**several(FAILURE_REASONS, 5), "uniqueItems": True},
+            targetReplicatedJobs=several(NAME, 10),
+        ),
+        20,
+    ),
+)
+STEP = "trainer.kubeflow.org/trainjob-ancestor-step"
+# The names that Kubeflow Trainer looks for; the Job's specification is checked as a Job's.
+NODES = record(
+    ("name", "template"),
+    name={"const": "node"},
+    template=record(
+        ("metadata", "spec"),
+        metadata=record(
+            ("labels",),
+            labels={**TEXTS, "properties": {STEP: {"const": "trainer"}}, "required": [STEP]},
+        ),
+        spec={"type": "object"},
+    ),
+)
+TRAINING_RUNTIME = record(
+    ("mlPolicy", "template"),
+    mlPolicy=record(
+        ("torch",),
+        numNodes={"type": "integer", "minimum": 1},
+        torch=record(
+            numProcPerNode={
+                "anyOf": [one_of("auto", "cpu", "gpu"), {"type": "integer", "minimum": 1}]
+            }
+        ),
+    ),
+    podGroupPolicy=record(coscheduling=record(scheduleTimeoutSeconds={"type": "integer"})),
+    template=record(
+        ("spec",),
+        spec=record(
+            ("replicatedJobs",),
+            replicatedJobs=several(NODES, 1, 1),
+            failurePolicy=FAILURE_POLICY,
+            ttlSecondsAfterFinished={"type": "integer", "minimum": 0},
+        ),
+    ),
+)
+FRAMEWORK = "trainer.kubeflow.org/framework"
+
+SPECS = {
+    "ResourceFlavor": FLAVOR,
+    "ClusterQueue": CLUSTER_QUEUE,
+    "LocalQueue": LOCAL_QUEUE,
+    "TrainingRuntime": TRAINING_RUNTIME,
+}
+NAMESPACED = {"LocalQueue", "TrainingRuntime"}
+KUEUE, TRAINER = "kueue.x-k8s.io/v1beta2", "trainer.kubeflow.org/v1alpha1"
+# Trainer v2.0 takes no runtime without the name of its framework.
+LABELS = {
+    "TrainingRuntime": {
+        **TEXTS,
+        "properties": {FRAMEWORK: {"const": "torch"}},
+        "required": [FRAMEWORK],
+    }
+}
 
 
 def schema_of(kind: str) -> Schema:
@@ -119,10 +192,11 @@ def schema_of(kind: str) -> Schema:
         KeyError: if there is none.
     """
     scope: dict[str, Schema] = {"namespace": NAME} if kind in NAMESPACED else {}
-    metadata = record(("name", *scope), name=NAME, labels=TEXTS, annotations=TEXTS, **scope)
+    labels = LABELS.get(kind, TEXTS)
+    metadata = record(("name", *scope), name=NAME, labels=labels, annotations=TEXTS, **scope)
     return record(
         ("apiVersion", "kind", "metadata", "spec"),
-        apiVersion={"const": GROUP_VERSION},
+        apiVersion={"const": TRAINER if kind == "TrainingRuntime" else KUEUE},
         kind={"const": kind},
         metadata=metadata,
         spec=SPECS[kind],
@@ -130,7 +204,7 @@ def schema_of(kind: str) -> Schema:
 
 
 def validate(item: Manifest) -> None:
-    """Check an object of Kueue.
+    """Check an object of Kueue or Kubeflow Trainer.
 
     Raises:
         jsonschema.ValidationError: with the field.

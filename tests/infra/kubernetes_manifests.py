@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "infra" / "kubernetes"
-OVERLAYS = ("small", "aws", "kind", "kueue")
+OVERLAYS = ("small", "aws", "kind", "kueue", "trainer")
 BUILDS = ("base", "platform", *(f"overlays/{name}" for name in OVERLAYS))
 RUNS = tuple(name for name in BUILDS if name != "platform")
 

@@ -47,6 +47,9 @@ ALLOWED: frozenset[Permission] = frozenset(
         *granted("saga-orchestrator", "pods", "get list"),
         *granted("saga-orchestrator", "jobs.batch", "create get list patch delete"),
         *granted("saga-orchestrator", "secrets", "delete"),
+        *granted("saga-training", "trainjobs.trainer.kubeflow.org", "create get delete"),
+        *granted("saga-training", "pods", "get list"),
+        *granted("saga-training", "pods/log", "get"),
         *granted("saga-submitter", "jobs.batch", "create get list delete"),
         *granted("saga-submitter", "cronjobs.batch", "create get list patch delete"),
         *granted("saga-submitter", "pods", "get list"),
@@ -56,6 +59,7 @@ ALLOWED: frozenset[Permission] = frozenset(
         *granted("saga-submitter", "resourcequotas", "list"),
         *granted("saga-submitter", "persistentvolumeclaims", "get"),
         *granted("saga-submitter", "serviceaccounts", "get"),
+        *granted("saga-submitter", "trainingruntimes.trainer.kubeflow.org", "get"),
         *granted("saga-submitter", "nodes", "list", namespace=""),
         *granted("saga-submitter", "namespaces", "get", name=NAMESPACE, namespace=""),
         *granted("saga-submitter", "localsubjectaccessreviews.authorization.k8s.io", "create"),
@@ -64,7 +68,14 @@ ALLOWED: frozenset[Permission] = frozenset(
     ]
 )
 
-ACCOUNTS = ("saga-orchestrator", "saga-step", "saga-submitter", "saga-ci-promoter", "default")
+ACCOUNTS = (
+    "saga-orchestrator",
+    "saga-step",
+    "saga-training",
+    "saga-submitter",
+    "saga-ci-promoter",
+    "default",
+)
 
 # What would hurt most: reading secrets, getting into pods, widening one's own rights.
 HARMFUL = (
@@ -103,6 +114,16 @@ REFUSED: frozenset[Permission] = frozenset(
             for account in ("saga-step", "saga-ci-promoter", "default")
             for resource in ("pods", "pods/log", "jobs.batch", "cronjobs.batch", "configmaps")
         ),
+        # TrainJobs are the training step's alone, and it makes nothing else.
+        *(
+            Permission(account, "create", "trainjobs.trainer.kubeflow.org")
+            for account in ACCOUNTS
+            if account != "saga-training"
+        ),
+        Permission("saga-training", "patch", "trainjobs.trainer.kubeflow.org"),
+        Permission("saga-training", "create", "jobs.batch"),
+        Permission("saga-training", "create", "jobsets.jobset.x-k8s.io"),
+        Permission("saga-training", "delete", "pods"),
         Permission("saga-orchestrator", "create", "cronjobs.batch"),
         Permission("saga-orchestrator", "list", "nodes", namespace=""),
         Permission("saga-submitter", "patch", "jobs.batch"),

@@ -36,6 +36,7 @@ def holdings() -> dict[str, Any]:
         "pools": pools(),
         "stores": [store(b["Name"]) for b in boto3.client("s3").list_buckets()["Buckets"]],
         "images": boto3.client("ecr").describe_repositories()["repositories"],
+        "cache": cache(),
         "databases": boto3.client("rds").describe_db_instances()["DBInstances"],
         "access_keys": access_keys(),
         "network": in_network(),
@@ -49,6 +50,37 @@ def pools() -> dict[str, Any]:
         for name in eks.list_nodegroups(clusterName="saga")["nodegroups"]
     ]
     return {group["labels"]["saga.dev/pool"]: group for group in groups}
+
+
+def cache() -> dict[str, Any]:
+    """File systems, and what leads to them."""
+    efs, ec2 = boto3.client("efs"), boto3.client("ec2")
+    systems = efs.describe_file_systems()["FileSystems"]
+    targets = [
+        {"subnet": target["SubnetId"], "sources": sources(ec2, efs, target["MountTargetId"])}
+        for system in systems
+        for target in efs.describe_mount_targets(FileSystemId=system["FileSystemId"])[
+            "MountTargets"
+        ]
+    ]
+    points = efs.describe_access_points()["AccessPoints"]
+    return {"systems": systems, "targets": targets, "points": points}
+
+
+def sources(ec2: Any, efs: Any, target: str) -> list[Any]:
+    """Ports and security groups that reach a mount target."""
+    groups = efs.describe_mount_target_security_groups(MountTargetId=target)["SecurityGroups"]
+    found = ec2.describe_security_groups(GroupIds=groups)["SecurityGroups"]
+    rules = [rule for group in found for rule in group["IpPermissions"]]
+    names = {g["GroupId"]: g["GroupName"] for g in ec2.describe_security_groups()["SecurityGroups"]}
+    return [
+        [
+            rule["FromPort"],
+            [names[pair["GroupId"]] for pair in rule["UserIdGroupPairs"]],
+            rule["IpRanges"],
+        ]
+        for rule in rules
+    ]
 
 
 def store(name: str) -> dict[str, Any]:

@@ -40,6 +40,12 @@ resource "aws_eks_pod_identity_association" "autoscaler" {
 resource "aws_eks_pod_identity_association" "volumes" {
   count = 0
 }
+resource "aws_eks_pod_identity_association" "cache" {
+  count = 0
+}
+resource "aws_efs_backup_policy" "cache" {
+  count = 0
+}
 provider "aws" {
   s3_use_path_style = true
 }

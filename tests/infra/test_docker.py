@@ -1,6 +1,6 @@
 """infra/docker: the Dockerfile keeps its promises, and the image that comes of it works.
 
-The image is built where SAGA_BUILD_IMAGE=1 says so: it takes minutes and 15 GB of disk.
+The image is built where SAGA_BUILD_IMAGE=1 says so: it takes minutes and 25 GB of disk.
 """
 
 import json
@@ -18,6 +18,7 @@ from pipelines.provenance import code_digest
 from pipelines.stacks.configuration import load_stack
 from pipelines.stacks.pool import SecurityConfig
 from pipelines.stacks.pools import CODE
+from tests.infra import docker_build
 from tests.infra.docker_build import built, require_tools
 from tests.infra.docker_file import DOCKERFILE, IGNORED, PROJECT, instructions, stages
 from tests.infra.docker_hadolint import hadolint
@@ -58,9 +59,10 @@ def test_packages_depend_on_the_locks_alone_and_code_and_commit_come_after_them(
     (packages,) = (n for n, text in enumerate(runtime) if "--require-hashes" in text)
     copied = [(n, text) for n, text in enumerate(runtime) if text.startswith("COPY")]
     (locks, named), (code, made) = copied
+    told = 'ENV SAGA_COMMIT="${COMMIT}"'
     assert named == "COPY .ci/uv.lock pyproject.toml requirements.lock /opt/lock/"
     assert made == "COPY --from=code /image/ /"
-    assert locks < packages < code < runtime.index("ARG COMMIT=unknown")
+    assert locks < packages < code < runtime.index("ARG COMMIT=unknown") < runtime.index(told)
 
 
 def test_no_address_no_health_check_and_nothing_downloaded_by_add():
@@ -90,13 +92,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def require_building() -> None:
+    """Skip where nobody asked for the image, or it cannot be built."""
+    if os.environ.get(SWITCH) != "1":
+        pytest.skip(f"the image is not built: {SWITCH}=1 asks for it (minutes, 25 GB of disk)")
+    require_tools()
+
+
 @pytest.fixture(scope="module")
 def image(data: Path):
-    """The image, built if need be."""
-    if os.environ.get(SWITCH) != "1":
-        pytest.skip(f"the image is not built: {SWITCH}=1 asks for it (minutes, 15 GB of disk)")
-    require_tools()
-    with mounted(built(COMMIT), data) as found:
+    """The target gpu, built if need be."""
+    require_building()
+    with mounted(built("gpu", COMMIT), data) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def other(image: Mounted, data: Path):
+    """The target cpu, with changes in its tree, built of the layers of the other."""
+    with mounted(built("cpu", f"{COMMIT}-dirty"), data) as found:
         yield found
 
 
@@ -110,6 +124,30 @@ class TestImage:
         assert image.config["User"] == "1000:1000"
         assert image.config["WorkingDir"] == "/app"
         assert image.config["Labels"]["org.opencontainers.image.revision"] == COMMIT
+
+    def test_a_run_records_the_commit_of_the_image(self, image: Mounted, other: Mounted):
+        asking = "from pipelines.environment import git_state; print(git_state())"
+        for found, dirty in ((image, False), (other, True)):
+            expected = {"git_commit": f"{COMMIT} (image)", "git_dirty": dirty}
+            assert found.must("python", "-c", asking) == f"{expected}\n"
+
+    def test_both_targets_hold_the_same_and_one_alone_asks_for_the_driver(
+        self, image: Mounted, other: Mounted
+    ):
+        assert image.layers[:-1] == other.layers[:-1]  # the last says the commit
+        asked = {"NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
+        assert asked <= set(image.config["Env"]) and not asked & set(other.config["Env"])
+        assert "Usage: saga" in other.must(*other.config["Entrypoint"], *other.config["Cmd"])
+
+    def test_it_is_not_built_again_from_the_same_files_but_is_from_others(
+        self, image: Mounted, monkeypatch
+    ):
+        builds = []
+        monkeypatch.setattr(docker_build, "build", lambda *asked: builds.append(asked[0]))
+        built("gpu", COMMIT)
+        assert builds == []
+        built("gpu", "another commit")
+        assert builds == [f"{docker_build.IMAGE}:gpu"]
 
     def test_no_variable_of_the_build_is_left(self, image: Mounted):
         names = {text.partition("=")[0] for text in image.config["Env"]}

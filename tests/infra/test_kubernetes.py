@@ -15,8 +15,8 @@ from kubernetes_validate import utils as schemas
 
 from pipelines.stacks.configuration import load_stack
 from pipelines.stacks.pool import SecurityConfig
+from pipelines.stacks.pools import FOLLOWS, orchestrator_pod, resources, step_pod
 from pipelines.stacks.pools import ORCHESTRATOR as STARTER
-from pipelines.stacks.pools import orchestrator_pod, resources, step_pod
 from saga.settings.strict_yaml import parse, read_yaml
 from tests.infra import kubernetes_crds as crds
 from tests.infra.kubernetes_charts import CHARTS, undocumented
@@ -71,6 +71,10 @@ def is_kueue(item):
     return item["apiVersion"].startswith("kueue")
 
 
+def is_custom(item):
+    return is_kueue(item) or item["kind"] == "TrainingRuntime"
+
+
 # Schemas ----------------------------------------------------------------------------------------
 
 
@@ -91,7 +95,7 @@ def schemas_read_once():
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("kubernetes", VERSIONS)
 def test_every_object_fits_the_strict_schema_of_each_kubernetes_version(build, kubernetes):
-    checked = [item for item in objects(build) if not is_kueue(item)]
+    checked = [item for item in objects(build) if not is_custom(item)]
     assert checked
     for item in checked:
         used = kubernetes_validate.validate(item, kubernetes, strict=True)
@@ -114,7 +118,7 @@ def test_the_schemas_refuse_a_misspelt_field_and_a_number_in_place_of_a_text():
 
 def test_kueue_objects_fit_their_schemas():
     found = [item for item in objects("overlays/kueue") if is_kueue(item)]
-    assert {item["kind"] for item in found} == set(crds.SPECS)
+    assert {item["kind"] for item in found} == set(crds.SPECS) - {"TrainingRuntime"}
     for item in found:
         crds.validate(item)
 
@@ -135,6 +139,87 @@ def test_the_schemas_of_kueue_refuse_what_its_controller_would(kind, name, path,
     item = of_kind(objects("overlays/kueue"), kind)[name]
     with pytest.raises(jsonschema.ValidationError):
         crds.validate(changed(item, path, value))
+
+
+def runtime_of(name):
+    return of_kind(objects(name), "TrainingRuntime")["saga"]
+
+
+def nodes_job(runtime):
+    """The Job of the nodes."""
+    (job,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}} | {
+        "spec": job["template"]["spec"]
+    }
+
+
+def test_the_runtime_of_trainings_fits_its_schema_and_its_job_that_of_kubernetes():
+    crds.validate(runtime_of("overlays/trainer"))
+    for kubernetes in VERSIONS:
+        kubernetes_validate.validate(
+            nodes_job(runtime_of("overlays/trainer")), kubernetes, strict=True
+        )
+
+
+POLICY = ("spec", "template", "spec", "failurePolicy")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("apiVersion",), "trainer.kubeflow.org/v2"),
+        (("spec", "mlPolicy", "torch", "numProcPerNode"), "many"),
+        (("spec", "mlpolicy"), {}),
+        (("spec", "podGroupPolicy"), {"coscheduling": {"timeout": 1}}),
+        ((*POLICY, "maxRestarts"), -1),
+        ((*POLICY, "rules", 0, "action"), "Fail"),
+        ((*POLICY, "rules", 0, "onJobFailureReasons"), ["Crashed"]),
+        (("spec", "template", "spec", "replicatedJobs", 0, "name"), "worker"),
+        (("spec", "template", "spec", "replicatedJobs", 0, "template", "metadata", "labels"), {}),
+        (("metadata", "labels"), {}),
+    ],
+)
+def test_the_schema_of_runtimes_refuses_what_the_controllers_would(path, value):
+    with pytest.raises(jsonschema.ValidationError):
+        crds.validate(changed(runtime_of("overlays/trainer"), path, value))
+
+
+def test_a_gang_is_one_patch_of_the_runtime(tmp_path):
+    (tmp_path / "kubernetes").symlink_to(FOLDER)
+    (tmp_path / "mine").mkdir()
+    mine = {
+        "resources": ["../kubernetes/overlays/small"],
+        "components": ["../kubernetes/components/trainer", "../kubernetes/components/gang"],
+    }
+    (tmp_path / "mine" / "kustomization.yaml").write_text(json.dumps(mine))
+    made = list(yaml.safe_load_all(rendered(tmp_path / "mine")))
+    runtime = of_kind(made, "TrainingRuntime")["saga"]
+    crds.validate(runtime)
+    assert runtime["spec"]["podGroupPolicy"]["coscheduling"]
+    assert nodes_job(runtime)["spec"]["template"]["spec"]["schedulerName"]
+
+
+def test_the_runtime_makes_the_pods_that_the_stack_describes(stack):
+    pod = nodes_job(runtime_of("overlays/trainer"))["spec"]["template"]["spec"]
+    pool = stack.pools[stack.pool_of("train_encoder")]
+    ours = step_pod(stack, stack.pool_of("train_encoder"))["additional_pod_spec_args"]
+    assert pod["priorityClassName"] == pool.priority_class
+    assert pod["securityContext"] == ours["security_context"]
+    assert pod["terminationGracePeriodSeconds"] == stack.jobs.stop_grace_seconds
+    assert pod["automountServiceAccountToken"] is False
+
+
+def test_a_disruption_is_asked_for_before_exit_codes_and_is_not_counted():
+    runtime = runtime_of("overlays/trainer")
+    first, *others = nodes_job(runtime)["spec"]["podFailurePolicy"]["rules"]
+    assert (
+        first["action"] == "FailJob" and first["onPodConditions"][0]["type"] == "DisruptionTarget"
+    )
+    assert all("onExitCodes" in rule for rule in others)
+    rules = runtime["spec"]["template"]["spec"]["failurePolicy"]["rules"]
+    answers = {reason: r["action"] for r in rules for reason in r.get("onJobFailureReasons", ())}
+    assert answers["PodFailurePolicy"] == "RestartJobSetAndIgnoreMaxRestarts"
+    assert answers["MaxFailedIndexesExceeded"] == "FailJobSet"
 
 
 # Layout -----------------------------------------------------------------------------------------
@@ -160,6 +245,7 @@ def test_every_file_is_part_of_a_build_or_said_to_be_otherwise():
     of_their_own = {
         *(FOLDER / name / "kustomization.yaml" for name in BUILDS),
         FOLDER / "components/node-cache/kustomization.yaml",
+        FOLDER / "components/gang/kustomization.yaml",
         FOLDER / "overlays/kind/cluster.yaml",
         *(FOLDER / "helm").glob("*.yaml"),
     }
@@ -212,7 +298,7 @@ def test_a_disk_takes_the_place_of_the_shared_cache_where_there_is_one_node(tmp_
         "ebs.csi.aws.com",
         {"type": "gp3", "encrypted": "true"},
     )
-    assert "mountOptions" not in disk
+    assert not of_kind(made, "PersistentVolume")
     kubernetes_validate.validate(disk, VERSIONS[-1], strict=True)
 
 
@@ -291,7 +377,7 @@ def test_the_accounts_may_do_what_the_table_says_and_nothing_more(build):
     assert sorted(allowed) == sorted(ALLOWED)
 
 
-@pytest.mark.parametrize("build", ["overlays/aws", "overlays/kueue"])
+@pytest.mark.parametrize("build", ["overlays/aws", "overlays/kueue", "overlays/trainer"])
 def test_people_and_ci_have_the_rights_of_the_submitter(build):
     def of(account):
         return {
@@ -359,7 +445,9 @@ SERVER = Peer("zenml", (("app.kubernetes.io/name", "zenml"),))
 STORE = Peer(address="52.216.10.20")
 API_SERVER = Peer(address="10.96.0.1")
 METADATA = Peer(address="169.254.169.254")
-POD_IDENTITY = Peer(address="169.254.170.23")
+POD_IDENTITY = tuple(Peer(address=one) for one in ("169.254.170.23", "fd00:ec2::23"))
+"""The agent of EKS, by both versions of IP."""
+BESIDE_POD_IDENTITY = tuple(Peer(address=one) for one in ("169.254.170.22", "fd00:ec2::254"))
 IN_VPC = Peer(address="10.0.3.4")
 LOCAL_STORE = Peer("minio", namespace_labels=(("saga.dev/object-store", "true"),))
 
@@ -412,12 +500,28 @@ def test_the_orchestrator_alone_reaches_the_api_server(build, port):
     assert [pod for pod in PODS if out(made, pod, API_SERVER, port)] == [ORCHESTRATOR]
 
 
+def test_pods_of_a_training_speak_to_each_other_and_its_step_to_the_api_server():
+    made = objects("overlays/trainer")
+    training = {**OURS, "app.kubernetes.io/component": "training"}
+    peer = Peer("saga", tuple(training.items()))
+    for port in (29500, 41234):
+        assert may(made, "Ingress", training, peer, port) and out(made, training, peer, port)
+        assert not out(made, STEP, peer, port)
+        assert not may(made, "Ingress", training, Peer("saga", tuple(STEP.items())), port)
+        assert not may(made, "Ingress", training, Peer("default", tuple(training.items())), port)
+    assert out(made, {**STEP, FOLLOWS: "true"}, API_SERVER, 443)
+    assert not out(made, training, API_SERVER, 443)
+
+
 def test_what_a_cluster_needs_more_is_open_there_alone():
     def builds_that_open(peer, port):
         return {build for build in RUNS if out(objects(build), STEP, peer, port)}
 
-    aws = {"overlays/aws", "overlays/kueue"}
-    assert builds_that_open(POD_IDENTITY, 80) == aws
+    aws = {"overlays/aws", "overlays/kueue", "overlays/trainer"}
+    for agent in POD_IDENTITY:
+        assert builds_that_open(agent, 80) == aws and builds_that_open(agent, 443) == set()
+    for other in BESIDE_POD_IDENTITY:
+        assert builds_that_open(other, 80) == set()
     assert builds_that_open(IN_VPC, 443) == aws
     assert builds_that_open(LOCAL_STORE, 9000) == {"overlays/kind"}
 
@@ -438,6 +542,19 @@ def test_the_server_takes_runs_and_users_and_reaches_its_database():
     assert from_it(IN_VPC, 3306) and from_it(STORE, 443)
     assert not from_it(STORE, 3306) and not from_it(METADATA, 80)
     assert not may(made, "Egress", {}, STORE, 443, namespace="zenml")
+
+
+def test_the_server_gets_its_role_from_the_agent_and_from_nowhere_near_it():
+    made = objects("platform")
+    server, stray = {"app.kubernetes.io/name": "zenml"}, {}
+
+    def from_pod(pod, peer, port=80):
+        return may(made, "Egress", pod, peer, port, namespace="zenml")
+
+    for agent in POD_IDENTITY:
+        assert from_pod(server, agent) and not from_pod(server, agent, 443)
+        assert not from_pod(stray, agent)
+    assert not any(from_pod(server, other) for other in (METADATA, *BESIDE_POD_IDENTITY))
 
 
 # Capacity ---------------------------------------------------------------------------------------
@@ -642,9 +759,28 @@ def test_the_pods_of_the_stack_are_what_the_namespace_enforces(stack):
 
 
 def test_the_shared_cache_belongs_to_the_user_of_the_pods():
-    owner = of_kind(objects("overlays/aws"), "StorageClass")["saga-cache"]["parameters"]
+    variables = (FOLDER.parent / "terraform" / "aws" / "variables.tf").read_text()
+    (owner,) = re.findall(
+        r'"cache_owner" \{.+?default += \{ uid = (\d+), gid = (\d+) \}', variables, re.S
+    )
     user = SecurityConfig()
-    assert (owner["uid"], owner["gid"]) == (str(user.run_as_user), str(user.group))
+    assert owner == (str(user.run_as_user), str(user.group))
+
+
+@pytest.mark.parametrize("build", ["overlays/aws", "overlays/kueue"])
+def test_the_claim_of_the_cache_finds_the_volume_that_waits_for_it(build):
+    made = objects(build)
+    claim = of_kind(made, "PersistentVolumeClaim")["saga-dataset-cache"]
+    (volume,) = (item["spec"] for item in of_kind(made, "PersistentVolume").values())
+    wanted = {name: claim["metadata"][name] for name in ("namespace", "name")}
+    assert volume["claimRef"] == wanted and volume["persistentVolumeReclaimPolicy"] == "Retain"
+    asked = claim["spec"]
+    assert volume["storageClassName"] == asked["storageClassName"]
+    assert set(asked["accessModes"]) <= set(volume["accessModes"])
+    assert quantity(volume["capacity"]["storage"]) >= quantity(
+        asked["resources"]["requests"]["storage"]
+    )
+    assert re.fullmatch(r"fs-[0-9a-f]+::fsap-[0-9a-f]+", volume["csi"]["volumeHandle"])
 
 
 # Helm -------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.infra.kubernetes_manifests import of_kind, rendered
 from tests.infra.terraform_moto import REGION, UNKNOWN_TO_MOTO, Account, account
 from tests.infra.terraform_program import MODULE, Copy, copied
 
@@ -77,6 +78,38 @@ def test_images_keep_their_tags(holdings):
     assert images["imageScanningConfiguration"]["scanOnPush"]
 
 
+def test_the_cache_is_encrypted_of_the_pods_user_and_reached_by_the_nodes_alone(holdings, applied):
+    cache = holdings["cache"]
+    (system,), (point,) = cache["systems"], cache["points"]
+    assert system["Encrypted"] and system["KmsKeyId"]
+    assert point["PosixUser"] == {"Uid": 10001, "Gid": 10001}
+    given = json.loads((applied[0].folder / "terraform.tfvars.json").read_text())
+    assert sorted(target["subnet"] for target in cache["targets"]) == sorted(given["subnet_ids"])
+    for target in cache["targets"]:
+        ((port, (group,), ranges),) = target["sources"]
+        assert (port, ranges) == (2049, []) and group.startswith("saga-nodes-")
+
+
+def test_the_overlay_names_the_volume_and_the_network_of_the_account(outputs, holdings, tmp_path):
+    (tmp_path / "infra").symlink_to(MODULE.parents[1])
+    ours = tmp_path / "our-cluster"
+    ours.mkdir()
+    (ours / "kustomization.yaml").write_text(outputs["overlay"])
+    made = list(yaml.safe_load_all(rendered(ours)))
+    (volume,) = of_kind(made, "PersistentVolume").values()
+    (point,) = holdings["cache"]["points"]
+    handle = f"{point['FileSystemId']}::{point['AccessPointId']}"
+    assert volume["spec"]["csi"]["volumeHandle"] == handle
+    assert set(outputs["cache"].values()) == set(handle.split("::"))
+    policy = of_kind(made, "NetworkPolicy")["vpc-endpoints"]["spec"]["egress"]
+    assert policy == [
+        {
+            "to": [{"ipBlock": {"cidr": "10.0.0.0/16"}}],
+            "ports": [{"protocol": "TCP", "port": 443}],
+        }
+    ]
+
+
 def test_the_database_is_private_and_no_password_is_written_down(holdings, applied):
     (database,) = holdings["databases"]
     assert not database["PubliclyAccessible"] and database["StorageEncrypted"]
@@ -102,9 +135,10 @@ def test_a_service_account_may_use_the_store_and_nothing_else(applied):
     """As the server's IAM judges requests with the credentials of each role."""
     rights = applied[1].ask("rights")
     may = {role.removeprefix("saga-").split("-")[0]: set(acts) for role, acts in rights.items()}
-    assert may["step"] == may["orchestrator"] == {"list", "read", "write", "delete"}
+    for user in ("step", "training", "orchestrator"):
+        assert may[user] == {"list", "read", "write", "delete"}, user
     assert may["server"] == {"list", "read"}
-    assert may["nodes"] == may["autoscaler"] == may["volumes"] == set()
+    assert may["nodes"] == may["autoscaler"] == may["volumes"] == may["cache"] == set()
 
 
 def test_outputs_are_what_the_stack_is_written_from(outputs):

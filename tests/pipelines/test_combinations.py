@@ -42,6 +42,15 @@ def refused(*overrides: str, path: Path = RUN) -> list[str]:
             ],
             ["training.distributed.processes_per_node"],
         ),
+        (
+            [
+                "training.distributed.nodes=5",
+                "training.distributed.processes_per_node=13",
+                "baseline.distributed.nodes=1",
+                "baseline.distributed.processes_per_node=1",
+            ],
+            ["training.distributed.processes_per_node is 13 on each of 5 nodes"],
+        ),
         (["training.classes_per_batch=21"], ["training.classes_per_batch"]),
         (["training.images_per_class=21"], ["training.images_per_class"]),
         (["dataset.max_images_per_class=3"], ["training.images_per_class"]),
@@ -71,6 +80,7 @@ def test_what_cannot_mean_anything_is_refused_under_its_name(overrides, settings
         ["baseline_encoder.pooler.kind=mean"],
         ["training.choice.mode=predicted"],
         ["training.distributed.processes_per_node=64"],
+        ["training.distributed={nodes: 8, processes_per_node: 8}"],
         ["training.contributing_pairs=65", "training.max_rounds=2"],
         ["training.contributing_pairs=65", "training.weights={grpo: 0, kl: 0}"],
         ["training.classes_per_batch=20", "training.images_per_class=20"],

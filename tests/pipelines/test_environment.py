@@ -7,6 +7,8 @@ import pytest
 
 from pipelines import environment
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -18,6 +20,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     git(folder, "add", "file")
     git(folder, "commit", "--quiet", "--message", "first")
     monkeypatch.setattr(environment, "PROJECT", folder)
+    monkeypatch.delenv(environment.IMAGE_COMMIT, raising=False)
     environment.git_state.cache_clear()
     yield folder
     environment.git_state.cache_clear()
@@ -52,6 +55,27 @@ def test_the_callers_own_git_variables_do_not_matter(repository, monkeypatch):
 def test_without_git_the_state_is_unknown(repository, monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert environment.git_state() == {"git_commit": "unknown", "git_dirty": None}
+
+
+@pytest.mark.parametrize("commit", ["", "unknown"])
+def test_an_image_that_was_built_without_a_commit_leaves_it_unknown(
+    repository, monkeypatch, commit
+):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(environment.IMAGE_COMMIT, commit)
+    assert environment.git_state() == {"git_commit": "unknown", "git_dirty": None}
+
+
+@pytest.mark.parametrize("suffix, dirty", [("", False), ("-dirty", True)])
+def test_without_git_the_commit_is_the_images_and_says_so(repository, monkeypatch, suffix, dirty):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(environment.IMAGE_COMMIT, COMMIT + suffix)
+    assert environment.git_state() == {"git_commit": f"{COMMIT} (image)", "git_dirty": dirty}
+
+
+def test_git_is_believed_before_the_image(repository, monkeypatch):
+    monkeypatch.setenv(environment.IMAGE_COMMIT, COMMIT)
+    assert environment.git_state()["git_commit"] == git(repository, "rev-parse", "HEAD")
 
 
 def test_versions_are_those_installed_and_absent_packages_are_left_out(monkeypatch):

@@ -32,6 +32,11 @@ def test_the_embedded_example_lacks_nothing():
     check_inputs(load_run_config(RUN))
 
 
+def test_several_nodes_are_a_clusters():
+    (told,) = problems("training.distributed.nodes=2")
+    assert told.startswith("training.distributed.nodes is 2, but this is one machine. Allowed: 1")
+
+
 def test_a_dataset_folder_that_is_not_there_is_told_with_where_it_was_looked_for(tmp_path):
     for root, what in (
         (tmp_path / "absent", "does not exist"),

@@ -10,6 +10,7 @@ from saga.supervisors.supervisor import Verdicts
 from saga.training.alignment import alignment_gradients, match_queries, teachers_of
 from saga.training.buffer import Buffer
 from saga.training.microbatch import MicroBatch, leaf_of
+from saga.training.ranks import Ranks
 from saga.training.terms import policy_gradients
 from saga.training.trainer import Trainer
 from tests.training.made import made_arm, made_pairs, script_answers
@@ -87,6 +88,36 @@ def test_figures_are_means_over_all_pairs_seen_however_they_came_in_rounds():
         "rollout/kept": 1.0,
         "rollout/discarded": 0.0,
     }
+
+
+@pytest.fixture
+def uneven():
+    """Pairs 0 to 3, of 40, 4, 30 and 12 tokens; of these 30, 4, 2 and 12 are right."""
+    buffer = Buffer(capacity=4, prompt=2)
+    buffer.add(*round_of([[1, 0], [1, 0]], [1, 1], lengths=[[30, 10], [4, 0]]))
+    buffer.add(*round_of([[1, 0], [1, 0]], [1, 0], lengths=[[2, 28], [12, 0]]))
+    return buffer
+
+
+def test_ranks_have_about_as_many_tokens_to_replay(uneven):
+    # With two tokens of prompt a pair: 42 + 6 and 32 + 14.
+    tokens = [
+        sum(int(held.verdicts.completions.lengths_PG.sum()) for held in uneven.share(rank)[0])
+        for rank in (Ranks(0, 2), Ranks(1, 2))
+    ]
+    assert tokens == [44, 42]
+    assert [uneven.share(Ranks(rank, 2), 3)[1] for rank in (0, 1)] == [2, 1]
+
+
+def test_pairs_that_teach_attention_alone_are_shared_out_among_all(uneven):
+    # Of the first three, 30 right tokens against 4 and 2.
+    shares = [uneven.share_of_first(Ranks(rank, 2), 3) for rank in (0, 1)]
+    tokens = [
+        [held.verdicts.completions.lengths_PG.sum(1).tolist() for held in rounds]
+        for rounds in shares
+    ]
+    assert tokens == [[[40]], [[4], [30]]]
+    assert sum(len(held.first_P) for held in uneven.share_of_first(Ranks())) == 4
 
 
 # In the trainer ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from saga.mining.configuration import ChoiceConfig
+from saga.training.ranks import Ranks
 from saga.training.trainer import Trainer
 from tests.training.made import EMBEDDED, made_arm, made_pairs
 
@@ -66,6 +67,22 @@ def test_experience_says_how_many_batches_are_drawn_at_once(birds):
     # Seven pairs of four a batch.
     assert wanted[1.0] == 2 and wanted[0.5] == 4 and wanted[0.25] == 7 and wanted[0.0] > 1000
     assert trainer.gatherer.gather(9, 0.0)[0], "the most rounds bound what is drawn"
+
+
+def test_pairs_are_shared_out_by_the_tokens_that_they_are_expected_to_take(birds, monkeypatch):
+    asked, balanced = [], Ranks.balanced
+
+    def noted(ranks, costs):
+        asked.append(costs)
+        return balanced(ranks, costs)
+
+    monkeypatch.setattr(Ranks, "balanced", noted)
+    trainer, _ = trained(birds, steps=2, max_rounds=1)
+    prompt, length = len(trainer.supervisor.prefix), trainer.rows[0]["rollout/length"]
+    unknown, expected = asked
+    assert len(set(unknown)) == 1, "at first all pairs are alike"
+    assert len(set(expected)) > 1
+    assert all(abs(tokens - prompt - 4 * length) < length for tokens in expected)
 
 
 @pytest.fixture(scope="module")

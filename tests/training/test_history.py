@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from saga.errors import UserInputError
-from saga.training.history import SUMMARY, TrainingHistory
+from saga.training.history import SUMMARY, TrainingHistory, history_of
 from saga.training.trainer import train
 from tests.training.made import EMBEDDED, made_arm, made_pairs
 
@@ -34,6 +34,18 @@ def test_there_is_one_row_a_step_and_a_summary_of_them(history):
     assert summary["reward_last"] == pytest.approx(frame["rollout/reward"][3:].mean())
     assert summary["contributing_share"] == pytest.approx(frame["rollout/contributing"].mean())
     assert summary["parsed_share"] == pytest.approx(frame["rollout/parsed"].mean())
+
+
+def test_waiting_of_ranks_is_weighed_by_the_steps_that_several_took(history):
+    rows = [{"step": 1, "seconds": 9.0}]
+    for step, seconds, shares in ((2, 1.0, (0.4, 0.0)), (3, 3.0, (0.0, 0.2))):
+        of_each = {f"ranks/wait_share_of_{rank}": share for rank, share in enumerate(shares)}
+        mean = {"ranks/wait_share": sum(shares) / 2, "ranks/wait_share_max": max(shares)}
+        rows.append({"step": step, "seconds": seconds} | of_each | mean)
+    summary = history_of(rows, {}).summary
+    assert summary["rank_wait_share"] == pytest.approx((1 * 0.2 + 3 * 0.1) / 4)
+    assert summary["rank_wait_share_max"] == pytest.approx(3 * 0.2 / 4)
+    assert "rank_wait_share" not in history.summary
 
 
 def test_it_survives_saving_with_its_digest(history, saved):

@@ -23,6 +23,15 @@ def test_a_phase_inside_another_counts_for_the_inner_one_alone(monkeypatch):
     assert clock.seconds == {"replay": 3.0, "attention": 1.0}
 
 
+def test_the_innermost_phase_is_the_one_under_way():
+    clock = PhaseClock()
+    assert clock.phase == "other"
+    with clock("replay"):
+        with clock("attention"):
+            assert clock.phase == "attention"
+        assert clock.phase == "replay"
+
+
 def test_a_phase_that_fails_is_closed(monkeypatch):
     Ticks(monkeypatch)
     clock = PhaseClock()

@@ -5,16 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saga.encoders.configuration import EncoderConfig, LoraConfig, PoolerConfig
 from saga.errors import UserInputError
-from saga.losses.configuration import MetricLossConfig
-from saga.mining.configuration import ChoiceConfig
 from saga.training.configuration import DistributedConfig
 from saga.training.processes import train_arm, train_in_processes
 from saga.training.ranks import Ranks
 from saga.training.trainer import _check_ranks, train
 from tests.training.made import EMBEDDED, made_arm, made_pairs
-from tests.training.two_ranks import by_two_ranks, step_gradients
 
 SETTINGS = {
     "steps": 3,
@@ -59,9 +55,10 @@ def test_two_processes_end_with_the_weights_of_one(one_and_two):
 
 def test_the_figures_of_every_step_are_those_of_one(one_and_two):
     (_, one), (_, two), _ = one_and_two
-    timed = [name for name in one.frame if name.startswith("seconds")]
     ours, theirs = (
-        h.frame.drop(columns=timed, errors="ignore").astype("Float64").fillna(-1)
+        h.frame[[name for name in h.frame if not name.startswith(("seconds", "ranks/"))]]
+        .astype("Float64")
+        .fillna(-1)
         for h in (one, two)
     )
     assert list(ours) == list(theirs) and len(ours) == 3
@@ -71,68 +68,18 @@ def test_the_figures_of_every_step_are_those_of_one(one_and_two):
         assert theirs[name].tolist() == pytest.approx(ours[name].tolist(), **tolerance), name
 
 
+def test_the_history_says_how_long_the_ranks_waited_for_each_other(one_and_two):
+    (_, one), (_, two), _ = one_and_two
+    assert "rank_wait_share" not in one.summary
+    assert 0 < two.summary["rank_wait_share"] <= two.summary["rank_wait_share_max"] < 1
+    waited = two.frame[["ranks/wait_share_of_0", "ranks/wait_share_of_1"]]
+    assert two.frame["ranks/wait_share"].tolist() == pytest.approx(waited.mean(axis=1).tolist())
+
+
 def test_progress_is_told_once_a_step(one_and_two):
     *_, steps = one_and_two
     assert [(at.arm, at.step, at.steps) for at in steps] == [("saga", s, 3) for s in (1, 2, 3)]
     assert steps[0].metrics["loss/dml"] > 0
-
-
-ARMS = {
-    "one pair, so one rank has none": {"pairs_per_round": 1, "max_rounds": 1},
-    "adapters and several rounds": {
-        "encoder": EncoderConfig(
-            PoolerConfig(normalize_keys=True), "lora", LoraConfig(rank=2, alpha=4)
-        ),
-        "contributing_pairs": 30,
-        "max_rounds": 3,
-        "refill": "after",
-    },
-    "proxies, attention alone": {
-        "metric_loss": MetricLossConfig("proxy_anchor"),
-        "weights": (1.0, 0.0, 1.0),
-        "crop_scale": 0.6,
-    },
-    "mined negatives, verdicts alone": {
-        "metric_loss": MetricLossConfig("multi_similarity"),
-        "weights": (1.0, 1.0, 0.0),
-        "replay_pairs": 2,
-    },
-    "pairs that are chosen": {"choice": ChoiceConfig("predicted", 3), "refill": "ahead"},
-    "a metric loss alone": {"weights": (1.0, 0.0, 0.0)},
-}
-
-
-@pytest.fixture(scope="module")
-def gradients(birds, tmp_path_factory):
-    """Of one step of each arm, by one process and by both ranks."""
-    arms = [arm(**changes | {"steps": 1}) for changes in ARMS.values()]
-    pairs = made_pairs(birds)
-    ranks = by_two_ranks(arms, birds, pairs, tmp_path_factory.mktemp("store"))
-    one = step_gradients(arms, birds, pairs)
-    return dict(zip(ARMS, zip(one, *ranks)))
-
-
-@pytest.mark.parametrize("name", ARMS)
-def test_gradients_and_figures_of_a_step_are_those_of_one_process(gradients, name):
-    (one, figures), *ranks = gradients[name]
-    assert any(g is not None and g.any() for g in one.values())
-    for found, told in ranks:
-        assert found.keys() == one.keys()
-        for parameter, gradient in one.items():
-            assert (gradient is None) == (found[parameter] is None), parameter
-            if gradient is not None:
-                ours = torch.from_numpy(found[parameter])
-                torch.testing.assert_close(ours, gradient, atol=1e-5, rtol=1e-4, msg=parameter)
-        untimed = {k: v for k, v in figures.items() if not k.startswith("seconds")}
-        assert told.keys() >= untimed.keys()
-        for figure, value in untimed.items():
-            assert told[figure] == pytest.approx(value, rel=1e-3, abs=2e-5), figure
-
-
-def test_both_ranks_have_the_same_gradients_bit_for_bit(gradients):
-    for _, (ours, _), (theirs, _) in gradients.values():
-        for name, gradient in ours.items():
-            assert gradient is None or (gradient == theirs[name]).all(), name
 
 
 def test_a_run_begun_by_two_is_ended_by_one(birds, tmp_path):

@@ -1,30 +1,23 @@
 """What ranks tell each other, in real process groups of two and three (gloo)."""
 
-import multiprocessing
-from datetime import timedelta
-from pathlib import Path
-
 import pytest
 import torch
-import torch.distributed as dist
 
-from saga.training.ranks import BUCKET, Ranks, _buckets
+from saga.training.ranks import BUCKET, Ranks, _buckets, within
+from tests.training.several_ranks import by_ranks
 
 
-def exchange(rank, world, folder, connection):
-    """One of the processes: everything that ranks tell each other, once."""
-    torch.set_num_threads(1)
-    store = f"file://{folder}/store-{world}"
-    dist.init_process_group(
-        "gloo", init_method=store, rank=rank, world_size=world, timeout=timedelta(seconds=60)
-    )
+def exchange():
+    """Everything that ranks tell each other, once."""
     ranks = Ranks.joined()
+    rank, world = ranks.rank, ranks.world
     told = {"ranks": (ranks.rank, ranks.world)}
     rows = torch.arange(7.0)[:, None] * torch.ones(1, 2)
     block = ranks.block(7)
     told["whole"] = ranks.whole(rows[block], block, 7).tolist()
-    turns = ranks.turns(7)
+    turns = list(range(rank, 7, world))
     told["in turns"] = ranks.whole(rows[turns], turns, 7).tolist()
+    told["from first"] = ranks.from_first(torch.tensor([rank + 1.0])).tolist()
     like = [torch.zeros(3), torch.zeros(2, 2), torch.zeros(1)]
     gradients = [torch.full((3,), rank + 1.0), torch.ones(2, 2) if rank else None, None]
     total = ranks.total(gradients, like)
@@ -37,26 +30,13 @@ def exchange(rank, world, folder, connection):
     except RuntimeError as error:
         told["differ"] = str(error)
     ranks.wait()
-    dist.destroy_process_group()
-    connection.send(told)
+    return told
 
 
 @pytest.fixture(scope="module", params=[2, 3])
 def told(request, tmp_path_factory):
     """What each rank came to."""
-    folder: Path = tmp_path_factory.mktemp("ranks")
-    context = multiprocessing.get_context("spawn")
-    ends = [context.Pipe() for _ in range(request.param)]
-    processes = [
-        context.Process(target=exchange, args=(rank, request.param, str(folder), end[1]))
-        for rank, end in enumerate(ends)
-    ]
-    for process in processes:
-        process.start()
-    found = [end[0].recv() if end[0].poll(120) else None for end in ends]
-    for process in processes:
-        process.join(30)
-    return found
+    return by_ranks(request.param, tmp_path_factory.mktemp("ranks"), exchange)
 
 
 def test_every_rank_knows_its_place(told):
@@ -66,6 +46,7 @@ def test_every_rank_knows_its_place(told):
 def test_rows_of_all_ranks_come_together_in_order(told):
     rows = [[float(i)] * 2 for i in range(7)]
     assert all(t["whole"] == rows and t["in turns"] == rows for t in told)
+    assert all(t["from first"] == [1.0] for t in told)
 
 
 def test_gradients_are_summed_and_what_no_rank_has_stays_nothing(told):
@@ -91,7 +72,7 @@ def test_alone_nothing_is_exchanged():
     x = torch.ones(2)
     assert alone.whole(x, alone.block(2), 2) is x and alone.total([None, x], [x, x]) == [None, x]
     assert alone.total_of({"a": 1.0}) == {"a": 1.0} and alone.most(3) == 3
-    assert alone.turns(3) == [0, 1, 2] == alone.balanced([1, 2, 3])
+    assert alone.balanced([1, 2, 3]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("n", [3, 4, 7, 64])
@@ -100,7 +81,6 @@ def test_work_is_shared_out_without_rest(n, world):
     everyone = [Ranks(rank, world) for rank in range(world)]
     rows = list(range(n))
     assert [i for ranks in everyone for i in rows[ranks.block(n)]] == rows
-    assert sorted(i for ranks in everyone for i in ranks.turns(n)) == rows
     costs = [float((i * 37) % 11 + 1) for i in rows]
     shares = [ranks.balanced(costs) for ranks in everyone]
     assert sorted(i for share in shares for i in share) == rows
@@ -112,6 +92,11 @@ def test_long_work_does_not_meet_on_one_rank():
     shares = [Ranks(rank, 2).balanced([9, 8, 1, 1, 1]) for rank in (0, 1)]
     assert [sum([9, 8, 1, 1, 1][i] for i in share) for share in shares] == [10, 10]
     assert not {0, 1} <= set(shares[0]) and not {0, 1} <= set(shares[1])
+
+
+def test_chosen_work_is_found_in_its_parts():
+    assert within([0, 2, 3, 6], [3, 0, 2, 2]) == [[0, 2], [], [0], [1]]
+    assert within([], [2, 1]) == [[], []]
 
 
 def test_what_travels_at_once_is_bounded():

@@ -5,7 +5,7 @@ locals {
     kube-proxy             = null
     eks-pod-identity-agent = null
   }
-  addons_after_nodes = ["coredns", "aws-ebs-csi-driver"]
+  addons_after_nodes = ["coredns", "aws-ebs-csi-driver", "aws-efs-csi-driver"]
   addons             = concat(keys(local.addons_before_nodes), local.addons_after_nodes)
 }
 
@@ -29,5 +29,9 @@ resource "aws_eks_addon" "after_nodes" {
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "OVERWRITE"
 
-  depends_on = [aws_eks_node_group.pool, aws_eks_pod_identity_association.volumes]
+  depends_on = [
+    aws_eks_node_group.pool,
+    aws_eks_pod_identity_association.volumes,
+    aws_eks_pod_identity_association.cache,
+  ]
 }

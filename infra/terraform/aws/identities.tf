@@ -5,6 +5,7 @@ locals {
     {
       autoscaler = var.autoscaler
       volumes    = { namespace = "kube-system", service_account = "ebs-csi-controller-sa" }
+      cache      = { namespace = "kube-system", service_account = "efs-csi-controller-sa" }
     },
   )
   may_be_assumed_by = {
@@ -149,4 +150,44 @@ resource "aws_eks_pod_identity_association" "volumes" {
   namespace       = local.pods.volumes.namespace
   service_account = local.pods.volumes.service_account
   role_arn        = aws_iam_role.volumes.arn
+}
+
+# Cache: the volume names its access point, so the driver makes and deletes none.
+
+resource "aws_iam_role" "cache" {
+  name_prefix        = "${var.name}-cache-"
+  assume_role_policy = local.may_be_assumed_by["cache"]
+}
+
+resource "aws_iam_role_policy" "cache" {
+  name = "see"
+  role = aws_iam_role.cache.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid    = "SeeTheCache"
+        Effect = "Allow"
+        Action = [
+          "elasticfilesystem:DescribeAccessPoints",
+          "elasticfilesystem:DescribeFileSystems",
+          "elasticfilesystem:DescribeMountTargets",
+        ]
+        Resource = [aws_efs_file_system.cache.arn, aws_efs_access_point.cache.arn]
+      },
+      {
+        Sid      = "SeeZones"
+        Effect   = "Allow"
+        Action   = "ec2:DescribeAvailabilityZones"
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+resource "aws_eks_pod_identity_association" "cache" {
+  cluster_name    = aws_eks_cluster.main.name
+  namespace       = local.pods.cache.namespace
+  service_account = local.pods.cache.service_account
+  role_arn        = aws_iam_role.cache.arn
 }

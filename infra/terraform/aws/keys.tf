@@ -41,7 +41,7 @@ resource "aws_kms_alias" "cluster" {
 }
 
 resource "aws_kms_key" "data" {
-  description             = "Artifacts, images and database of ${var.name}"
+  description             = "Artifacts, images, cache and database of ${var.name}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
   policy                  = jsonencode({ Version = "2012-10-17", Statement = [local.account_may_delegate] })

@@ -27,6 +27,13 @@ data "aws_subnet" "given" {
   }
 }
 
+locals {
+  vpc_cidrs = distinct(concat(
+    [data.aws_vpc.given.cidr_block],
+    data.aws_vpc.given.cidr_block_associations[*].cidr_block,
+  ))
+}
+
 # Control plane <-> nodes
 
 locals {
@@ -132,6 +139,37 @@ resource "aws_vpc_security_group_egress_rule" "nodes_to_database" {
   ip_protocol                  = "tcp"
   from_port                    = 3306
   to_port                      = 3306
+}
+
+resource "aws_vpc_security_group_egress_rule" "nodes_to_cache" {
+  description                  = "Nodes to the cache"
+  security_group_id            = aws_security_group.nodes.id
+  referenced_security_group_id = aws_security_group.cache.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.nfs_port
+  to_port                      = local.nfs_port
+}
+
+# Cache
+
+resource "aws_security_group" "cache" {
+  name_prefix = "${var.name}-cache-"
+  description = "File system of the cache of ${var.name}"
+  vpc_id      = var.vpc_id
+  tags        = { Name = "${var.name}-cache" }
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "cache_from_nodes" {
+  description                  = "Nodes to the cache"
+  security_group_id            = aws_security_group.cache.id
+  referenced_security_group_id = aws_security_group.nodes.id
+  ip_protocol                  = "tcp"
+  from_port                    = local.nfs_port
+  to_port                      = local.nfs_port
 }
 
 # Database

@@ -28,6 +28,41 @@ output "stack" {
   }
 }
 
+output "overlay" {
+  description = "A kustomization.yaml for a folder beside infra: the overlay aws, with what is of this account put in."
+  value = yamlencode({
+    apiVersion = "kustomize.config.k8s.io/v1beta1"
+    kind       = "Kustomization"
+    resources  = ["../infra/kubernetes/overlays/aws"]
+    patches = [
+      {
+        target = { kind = "PersistentVolume", name = "saga-dataset-cache" }
+        patch = yamlencode([{
+          op    = "replace"
+          path  = "/spec/csi/volumeHandle"
+          value = "${aws_efs_file_system.cache.id}::${aws_efs_access_point.cache.id}"
+        }])
+      },
+      {
+        target = { kind = "NetworkPolicy", name = "vpc-endpoints" }
+        patch = yamlencode([{
+          op    = "replace"
+          path  = "/spec/egress/0/to"
+          value = [for cidr in local.vpc_cidrs : { ipBlock = { cidr = cidr } }]
+        }])
+      },
+    ]
+  })
+}
+
+output "cache" {
+  description = "The file system of the cache, and the access point by which pods mount it."
+  value = {
+    file_system_id  = aws_efs_file_system.cache.id
+    access_point_id = aws_efs_access_point.cache.id
+  }
+}
+
 output "zenml_server" {
   description = "What the Helm values of the ZenML server want to know. The secret holds the administrator's password, which rotates."
   value = {
@@ -51,6 +86,8 @@ output "autoscaler" {
     awsRegion     = var.region
     autoDiscovery = { clusterName = var.name }
     rbac          = { serviceAccount = { name = var.autoscaler.service_account } }
+    # Every pod of a run has an emptyDir: its node is not taken away beneath it to save money.
+    extraArgs = { skip-nodes-with-local-storage = true }
   }
 }
 

@@ -260,15 +260,16 @@ variable "store_users" {
   default = {
     orchestrator = { namespace = "saga", service_account = "saga-orchestrator", write = true }
     step         = { namespace = "saga", service_account = "saga-step", write = true }
+    training     = { namespace = "saga", service_account = "saga-training", write = true }
     server       = { namespace = "zenml", service_account = "zenml-server", write = false }
   }
 
   validation {
     condition = alltrue([
       for name in keys(var.store_users) :
-      can(regex("^[a-z][a-z-]{0,11}$", name)) && !contains(["autoscaler", "volumes"], name)
+      can(regex("^[a-z][a-z-]{0,11}$", name)) && !contains(["autoscaler", "cache", "volumes"], name)
     ])
-    error_message = "A name in store_users is at most 12 lower-case letters and hyphens, and neither autoscaler nor volumes, which are taken."
+    error_message = "A name in store_users is at most 12 lower-case letters and hyphens, and not autoscaler, cache or volumes, which are taken."
   }
 }
 
@@ -279,6 +280,28 @@ variable "autoscaler" {
     service_account = string
   })
   default = { namespace = "kube-system", service_account = "cluster-autoscaler" }
+}
+
+# Cache
+
+variable "cache_owner" {
+  description = "User and group of the pods, who own the cache: run_as_user and group in the security of the stack's pools."
+  type = object({
+    uid = number
+    gid = number
+  })
+  default = { uid = 10001, gid = 10001 }
+
+  validation {
+    condition     = var.cache_owner.uid >= 1 && var.cache_owner.gid >= 1
+    error_message = "cache_owner has a uid and gid of 1 or more: no pod runs as root."
+  }
+}
+
+variable "cache_backup" {
+  description = "Whether AWS Backup keeps a copy of each day. Off: datasets can be fetched again, and encoders are in the store."
+  type        = bool
+  default     = false
 }
 
 # Database

@@ -139,7 +139,7 @@ def account_rights(stack: KubernetesStack, cluster: Cluster) -> Iterator[Finding
     token = stack.server is not None and stack.server.token_as_secret
     needed = ORCHESTRATOR + ((Right("delete", "secrets"),) if token else ())
     name = stack.service_accounts.orchestrator
-    missing = [str(right) for right in needed if not _may(cluster, name, right)]
+    missing = [str(right) for right in needed if not may(cluster, name, right)]
     if missing:
         yield Finding(
             "service_accounts.orchestrator",
@@ -147,7 +147,7 @@ def account_rights(stack: KubernetesStack, cluster: Cluster) -> Iterator[Finding
             "saga-orchestrator of infra/kubernetes to it.",
         )
     name = stack.service_accounts.step
-    spare = [str(right) for right in NEVER_FOR_STEPS if _may(cluster, name, right)]
+    spare = [str(right) for right in NEVER_FOR_STEPS if may(cluster, name, right)]
     if spare:
         message = f"{name} may {', '.join(spare)}; steps need no rights at all. Take them away."
         yield Finding("service_accounts.step", message, "warns")
@@ -159,7 +159,8 @@ def _may_we(cluster: Cluster, right: Right) -> bool:
     return bool(answer.status.allowed)
 
 
-def _may(cluster: Cluster, account: str, right: Right) -> bool:
+def may(cluster: Cluster, account: str, right: Right) -> bool:
+    """Whether a service account of the namespace is allowed something."""
     space = cluster.namespace
     spec = {
         "user": f"system:serviceaccount:{space}:{account}",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from pipelines.stacks.checks import access, capacity, objects, outside
+from pipelines.stacks.checks import access, capacity, objects, outside, trainer
 from pipelines.stacks.checks.finding import Finding, told
 from pipelines.stacks.cluster import Cluster, connect
 from pipelines.stacks.configuration import KubernetesStack, StackConfig
@@ -18,6 +18,7 @@ QUICK: tuple[tuple[str, str, Check], ...] = (
     ("pools", "The quotas", capacity.quota),
     ("cache.claim", "The claims", objects.claims),
     ("pools", "The priority and runtime classes", objects.classes),
+    ("trainer", "Kubeflow Trainer", trainer.trainer),
 )
 """What `saga run` looks at: setting, words, check."""
 THOROUGH: tuple[tuple[str, str, Check], ...] = (

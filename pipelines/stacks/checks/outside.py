@@ -79,7 +79,8 @@ def store(stack: KubernetesStack) -> Iterator[Finding]:
             _probe_bucket(uri, name)
     except ImportError as error:
         driver = DRIVERS[uri.partition("://")[0]]
-        yield Finding(key, f"{uri} needs {driver} ({error}): pip install {driver}.")
+        wanted = '"saga-retrieval[s3]"' if driver == "s3fs" else driver
+        yield Finding(key, f"{uri} needs {driver} ({error}): pip install {wanted}.")
     except Exception as error:  # noqa: BLE001 - each driver raises its own kinds
         yield Finding(
             key, f"{uri}: a probe could not be written, read and deleted: {_first(error)}"

@@ -13,6 +13,7 @@ from pipelines.schedules.cronjobs import DIGEST
 from pipelines.stacks.components import apply_stack
 from pipelines.stacks.configuration import read_stack
 from tests.pipelines.commands.conftest import saga
+from tests.pipelines.promotion.made import register
 from tests.pipelines.schedules.cron_api import served_cron_jobs
 from tests.pipelines.stacks.stacks import written
 
@@ -113,6 +114,21 @@ def test_a_schedule_is_made_changed_replaced_shown_and_removed(saga, cluster, st
     gone = saga("schedule", "delete", "a-name-of-27-letters-at-mos", "--stack", stack)
     assert gone.code == 0 and other in gone.out
     assert not cluster.cron_jobs and not rows()
+
+
+def test_a_promotion_leaves_a_schedule_as_it_is(saga, cluster, stack, file):
+    what = {"run": {"config": "tests/e2e/tiny.yaml", "set": ["model=scheduled-birds"]}}
+
+    def applied() -> str:
+        said = saga("schedule", "apply", file(what=what), "--json")
+        return said.facts["schedules"][0]["done"]
+
+    assert applied() == "created"
+    register("scheduled-birds", 1)
+    assert saga("promote", "scheduled-birds", 1, "--to", "production").code == 0
+    assert applied() == "unchanged"
+    name = "a-name-of-27-letters-at-mos"
+    assert saga("schedule", "delete", name, "--stack", stack).code == 0
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])

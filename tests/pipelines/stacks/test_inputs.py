@@ -7,6 +7,7 @@ import pytest
 from pipelines.configuration import DEFAULT_CONFIG, load_run_config
 from pipelines.stacks.inputs import check_run
 from saga.errors import UserInputError
+from saga.training.configuration import DistributedConfig
 from tests.pipelines.stacks import stacks
 
 EMBEDDED = load_run_config(DEFAULT_CONFIG)
@@ -60,6 +61,21 @@ def test_more_processes_than_devices_name_both_keys(tmp_path):
     assert "training.distributed.processes_per_node is 2" in message
     assert "our.yaml" in message and "pools.gpu-train.accelerator.count" in message
     check_run(processes(2), stacks.stack(tmp_path, {"pools.gpu-train.accelerator.count": 2}), "x")
+
+
+def nodes(number, processes=1):
+    change = DistributedConfig(processes, number)
+    return replace(EMBEDDED, training=replace(EMBEDDED.training, distributed=change))
+
+
+def test_more_nodes_than_the_pool_lets_a_training_use_name_both_keys(tmp_path):
+    message = told(nodes(2), stacks.stack(tmp_path))
+    assert "training.distributed.nodes is 2" in message
+    assert "our.yaml lets a training use 1 of the pool gpu-train (pools.gpu-train.nodes)" in message
+    many = stacks.stack(tmp_path, {"pools.gpu-train.nodes": 4})
+    check_run(nodes(4), many, "x")
+    both = told(nodes(5, processes=2), many)
+    assert "distributed.nodes is 5" in both and "pools.gpu-train.accelerator.count" in both
 
 
 def test_processes_on_the_cpu_need_no_devices(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.stacks.logs import Logs, new_lines
+from pipelines.stacks.logs import NOISE, Logs, new_lines
 from tests.pipelines.stacks.objects import PODS, RUN, pod
 
 
@@ -60,3 +60,9 @@ def test_the_last_words_are_the_newest_pods(api):
 def test_a_cluster_that_is_gone_has_no_last_words(api):
     api.refused[PODS] = 503
     assert Logs(api.cluster(), RUN).last_words("train_saga") == []
+
+
+def test_what_zenml_says_in_every_pod_is_left_out(api):
+    api.put(PODS, pod("a-1", "a", "Running", step="train_saga"))
+    api.objects[f"{PODS}/a-1/log"] = f"{NOISE[0]}\none\n"
+    assert list(Logs(api.cluster(), RUN).news()) == [("train_saga", "one")]

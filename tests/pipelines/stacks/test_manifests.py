@@ -59,7 +59,7 @@ def submitted(tmp_path_factory):
                 kubernetes, "get_kubernetes_contexts", lambda self: (["saga"], "saga")
             ),
         ):
-            found, steps = submit(place, train_and_judge, (run, {}, {}, bound, None))
+            found, steps = submit(place, train_and_judge, (run, {}, {}, bound))
             (_, first), *_ = api.made
             pod = {
                 "metadata": {"name": "starter", "labels": {"job-name": first["metadata"]["name"]}},
@@ -144,12 +144,13 @@ def test_disruptions_come_first_and_are_not_counted_refusals_are_not_tried_again
         rules = job["spec"]["podFailurePolicy"]["rules"]
         assert [rule["action"] for rule in rules] == ["Ignore", "FailJob", "Count"], name
         assert rules[0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-        assert rules[1]["onExitCodes"]["values"] == [2, 3]
+        assert rules[1]["onExitCodes"]["values"] == [2, 3, 4]
 
 
-def test_a_spot_pool_gives_its_steps_more_tries(submitted):
+def test_steps_have_tries_for_pods_that_are_taken_away_too(submitted):
     limits = {name: job["spec"]["backoffLimit"] for name, job in submitted.jobs.items()}
-    assert limits["train_saga"] == 2 + 1 and limits["measure_saga"] == 2 + 10 + 1
+    assert limits["train_saga"] == 2 + 3 + 1
+    assert limits["measure_saga"] == 2 + 10 + 1  # on a spot pool
     assert limits[None] == 2
 
 
@@ -211,3 +212,10 @@ def test_nothing_secret_is_in_a_job(submitted):
     for job in submitted.jobs.values():
         names = {e["name"] for e in container(job)["env"] if e.get("value")}
         assert not names & {"ZENML_STORE_API_TOKEN", "ZENML_STORE_API_KEY", "ZENML_STORE_PASSWORD"}
+
+
+def test_autoscalers_leave_pods_where_they_are(submitted):
+    for name, job in submitted.jobs.items():
+        kept = job["spec"]["template"]["metadata"]["annotations"]
+        assert kept["cluster-autoscaler.kubernetes.io/safe-to-evict"] == "false", name
+        assert kept["karpenter.sh/do-not-disrupt"] == "true", name

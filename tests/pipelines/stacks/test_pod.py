@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.provenance import code_digest
+from pipelines.stacks.crashes import GIVEN_UP, RETRIES
 from pipelines.stacks.pod import KEEP_SECONDS, OtherCodeError, check_code, sweep
 from pipelines.stacks.pools import CODE
 
@@ -83,3 +84,26 @@ def test_checkpoints_go_when_nobody_has_touched_them_for_long(tmp_path):
     sweep(tmp_path, now=KEEP_SECONDS + 5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "new.lock"]
     sweep(tmp_path / "nowhere")
+
+
+def test_counts_of_crashes_go_too_and_locks_stay(tmp_path):
+    for name in ("old", "old.lock"):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    sweep(tmp_path, now=KEEP_SECONDS + 5)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.lock"]
+
+
+def test_one_crash_more_than_the_retries_ends_the_job(tmp_path):
+    pods = ["saga-1-train-aaaaa", "saga-1-train-bbbbb", "saga-2-train-aaaaa", "saga-1-train-ccccc"]
+    ends = [
+        ended("raise ValueError('no')", tmp_path, **{RETRIES: "1", "HOSTNAME": pod}) for pod in pods
+    ]
+    assert [done.returncode for done in ends] == [1, GIVEN_UP, 1, GIVEN_UP]
+    assert "crash 2 of this step; jobs.retries is 1: not tried again" in ends[1].stderr
+
+
+def test_a_pod_that_is_told_to_end_has_not_crashed(tmp_path):
+    told = {RETRIES: "0", "HOSTNAME": "saga-1-train-aaaaa"}
+    assert ended("raise SystemExit(143)", tmp_path, **told).returncode == 143
+    assert not (tmp_path / "crashes").exists()

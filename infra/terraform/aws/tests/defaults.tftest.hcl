@@ -143,7 +143,7 @@ run "defaults" {
 
   assert {
     condition = alltrue([
-      for name in ["step", "orchestrator"] : toset(flatten([
+      for name in ["step", "training", "orchestrator"] : toset(flatten([
         for statement in jsondecode(aws_iam_role_policy.store_user[name].policy).Statement : statement.Action
         ])) == toset([
         "s3:ListBucket", "s3:GetBucketLocation", "s3:GetObject", "s3:PutObject", "s3:DeleteObject",

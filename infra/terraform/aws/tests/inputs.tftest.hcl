@@ -82,6 +82,18 @@ run "a_user_of_the_store_by_a_name_that_is_taken" {
   expect_failures = [var.store_users]
 }
 
+run "a_user_of_the_store_named_as_the_cache" {
+  command = plan
+  variables { store_users = { cache = { namespace = "saga", service_account = "any", write = true } } }
+  expect_failures = [var.store_users]
+}
+
+run "a_cache_that_belongs_to_root" {
+  command = plan
+  variables { cache_owner = { uid = 0, gid = 10001 } }
+  expect_failures = [var.cache_owner]
+}
+
 run "one_subnet_twice" {
   command = plan
   variables { subnet_ids = ["subnet-1", "subnet-1"] }

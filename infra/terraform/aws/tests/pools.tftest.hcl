@@ -18,6 +18,11 @@ run "default_pools" {
   }
 
   assert {
+    condition     = output.autoscaler.extraArgs["skip-nodes-with-local-storage"]
+    error_message = "No node is taken away beneath a pod of a run."
+  }
+
+  assert {
     condition     = alltrue([for name, group in aws_eks_node_group.pool : group.labels["saga.dev/pool"] == name])
     error_message = "The label names the pool."
   }

@@ -9,7 +9,15 @@ mock_data "aws_partition" {
 }
 
 mock_data "aws_vpc" {
-  defaults = { enable_dns_support = true, enable_dns_hostnames = true }
+  defaults = {
+    enable_dns_support   = true
+    enable_dns_hostnames = true
+    cidr_block           = "10.7.0.0/16"
+    cidr_block_associations = [
+      { association_id = "1", cidr_block = "10.7.0.0/16", state = "associated" },
+      { association_id = "2", cidr_block = "100.64.0.0/16", state = "associated" },
+    ]
+  }
 }
 
 mock_data "aws_subnet" {
@@ -45,4 +53,18 @@ mock_resource "aws_ecr_repository" {
 
 mock_resource "aws_db_instance" {
   defaults = { address = "made.rds.example" }
+}
+
+mock_resource "aws_efs_file_system" {
+  defaults = {
+    id  = "fs-1"
+    arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:file-system/fs-1"
+  }
+}
+
+mock_resource "aws_efs_access_point" {
+  defaults = {
+    id  = "fsap-1"
+    arn = "arn:aws:elasticfilesystem:eu-central-1:123456789012:access-point/fsap-1"
+  }
 }
