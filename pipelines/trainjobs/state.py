@@ -64,7 +64,8 @@ def _waits(members: Sequence[Member], wanted: Wanted) -> str:
     if not members:
         return f"{_asks(wanted)}; its pods have not been made yet"
     reasons = {member.waits for member in members if member.waits}
-    if not reasons:
+    undecided = [m for m in members if not m.placed and not m.waits]
+    if not reasons or undecided:
         return ""  # being made
     if placed == wanted.nodes:
         return f"its pods do not start: {'; '.join(sorted(reasons))}"

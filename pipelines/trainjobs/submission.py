@@ -8,6 +8,7 @@ from pipelines.trainjobs.manifest import DIGEST, GROUP, PLURAL, VERSION
 from saga.errors import UserInputError
 
 CONFLICT, INVALID = 409, (400, 422)
+NO_RIGHT = "cannot create resource"
 
 TrainJob = dict[str, Any]
 
@@ -83,12 +84,12 @@ def _refused(error: Any, cluster: Cluster, wanted: TrainJob) -> Exception:
             "training.distributed.nodes: this cluster knows no TrainJobs of "
             f"{GROUP}/{VERSION}. Install Kubeflow Trainer (docs/kubernetes.md), or set it to 1."
         )
-    if error.status == FORBIDDEN:
+    if error.status == FORBIDDEN and NO_RIGHT in reason(error):  # admission forbids too
         return UserInputError(
             f"service_accounts.training: the training step may not make TrainJobs in {cluster.namespace}. "
             f"Bind the role saga-training of infra/kubernetes to its account. {reason(error)}"
         )
-    if error.status in INVALID:
+    if error.status in (FORBIDDEN, *INVALID):
         return UserInputError(
             f"The TrainJob {wanted['metadata']['name']} is refused: does the runtime "
             f"{wanted['spec']['runtimeRef']['name']} exist, and is it that of infra/kubernetes? "

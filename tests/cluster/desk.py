@@ -31,7 +31,7 @@ KINDS = (
     "ClusterRoleBinding",
     "PriorityClass",
 )
-RUN_SECONDS = 420.0
+RUN_SECONDS = 900.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Desk:
             "registry": {"uri": IMAGE.rpartition("/")[0]},
             "image": IMAGE,
             "cache": {"host_path": str(self.cache), "mount_path": "/cache"},
-            "jobs": {"poll_seconds": 1.5, "stop_grace_seconds": 20},
+            "jobs": {"poll_seconds": 2, "stop_grace_seconds": 20},
         }
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(found | naming.stack() | changes))  # JSON is YAML

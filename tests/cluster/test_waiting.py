@@ -12,7 +12,7 @@ from tests.cluster.desk import CONFIG, RUN, Command, Desk, desk_at
 from tests.cluster.jobs import conditions, job, jobs, pod_in
 from tests.cluster.naming import OURS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KEPT_MINUTES = 1
 QUOTA = "few-gpus"
@@ -58,9 +58,15 @@ def quota(pools: Cluster, desk: Desk) -> Iterator[Callable[[int], None]]:
     path = f"/api/v1/namespaces/{desk.space}/resourcequotas"
 
     def limit(accelerators: int) -> None:
-        spec = {"hard": {f"requests.{GPU}": str(accelerators)}}
-        pools.api.create(path, {"metadata": {"name": QUOTA}, "spec": spec})
-        wait_for(lambda: pools.api.get(f"{path}/{QUOTA}")["status"].get("hard"), "the quota")
+        hard = {f"requests.{GPU}": str(accelerators)}
+        body = {"metadata": {"name": QUOTA}, "spec": {"hard": hard}}
+        if pools.api.find(f"{path}/{QUOTA}") is None:
+            pools.api.create(path, body)
+        else:
+            pools.api.patch(f"{path}/{QUOTA}", body)
+        wait_for(
+            lambda: pools.api.get(f"{path}/{QUOTA}")["status"].get("hard") == hard, "the quota"
+        )
 
     yield limit
     pools.api.delete(f"{path}/{QUOTA}")
@@ -74,21 +80,14 @@ def test_a_quota_that_never_suffices_is_told_before_submission(desk, quota):
     assert not of_runs(desk.jobs())
 
 
-def test_without_a_free_gpu_the_step_waits_and_says_so_until_it_is_stopped(pools, desk, space):
-    pools.api.create(jobs(space), job("holds", "sleep 600", pool=OURS.judge, gpus=1))
-    pod_in(pools, space, "holds", "Running")
-    command = submitted(desk)
-    said = command.says("load_dataset waits (")
-    assert f"Insufficient {GPU}" in said
-    stopped(desk, command)
-
-
-def test_a_quota_that_is_used_up_reaches_the_user(pools, desk, quota):
+def test_a_run_says_what_it_waits_for_until_it_is_stopped(pools, desk, quota):
     quota(1)
-    pools.api.create(jobs(desk.space), job("holds", "sleep 600", pool=OURS.judge, gpus=1))
+    pools.api.create(jobs(desk.space), job("holds", "sleep 900", pool=OURS.judge, gpus=1))
     pod_in(pools, desk.space, "holds", "Running")
     command = submitted(desk)
     assert f"exceeded quota: {QUOTA}" in command.says("load_dataset waits (FailedCreate)")
+    quota(9)
+    assert f"Insufficient {GPU}" in command.says("load_dataset waits (Unschedulable)")
     stopped(desk, command)
 
 

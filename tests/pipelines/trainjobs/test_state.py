@@ -52,6 +52,16 @@ def test_too_few_nodes_are_told_with_how_many_are_wanted_and_free(api):
     assert "; 0 are free (0 nvidia.com/gpu). The" in state(api, train_job(), *none).message
 
 
+def test_what_the_scheduler_has_not_said_yet_is_waited_for(api):
+    assert state(api, train_job(), pod(0, "Pending", waits=NO_GPU), undecided()).message == ""
+
+
+def undecided():
+    item = pod(1, "Pending")
+    del item["spec"]["nodeName"]
+    return item
+
+
 def test_nodes_without_devices_are_counted_alone(api):
     waiting = [pod(0), pod(1, "Pending", waits="0/1 nodes are available.")]
     told = state_of(train_job(), found(api, *waiting), Wanted(2)).message

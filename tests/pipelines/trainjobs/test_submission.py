@@ -42,18 +42,23 @@ def test_one_made_by_hand_is_none_of_ours(api):
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "message", "words"),
     [
-        (404, "Install Kubeflow Trainer"),
-        (403, "service_accounts.training.*role saga-training"),
-        (400, "does the runtime saga exist"),
-        (422, "does the runtime saga exist"),
+        (404, "not found", "Install Kubeflow Trainer"),
+        (
+            403,
+            'User "x" cannot create resource "trainjobs" in API group "trainer.kubeflow.org"',
+            "service_accounts.training.*role saga-training",
+        ),
+        (403, "admission webhook denied the request", "does the runtime saga exist.*webhook"),
+        (400, "no", "does the runtime saga exist"),
+        (422, "no", "does the runtime saga exist"),
     ],
 )
-def test_why_it_is_not_taken_is_told(api, status, words):
+def test_why_it_is_not_taken_is_told(api, status, message, words):
     answer = api.answer
     api.answer = lambda method, path, body: (
-        (status, {"message": "no", "code": status})
+        (status, {"message": message, "code": status})
         if method == "POST"
         else answer(method, path, body)
     )
