@@ -34,7 +34,7 @@ test: setup
 ## test-cluster  the tests on Kubernetes control planes of their own; as root (Go builds it the first time)
 test-cluster: setup
 	SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 \
-	    $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile tests/cluster $(ARGS)
+	    $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadgroup tests/cluster $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup

@@ -137,7 +137,7 @@ class Desk:
             "registry": {"uri": IMAGE.rpartition("/")[0]},
             "image": IMAGE,
             "cache": {"host_path": str(self.cache), "mount_path": "/cache"},
-            "jobs": {"poll_seconds": 2, "stop_grace_seconds": 20},
+            "jobs": {"poll_seconds": 4, "stop_grace_seconds": 20},
         }
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(found | naming.stack() | changes))  # JSON is YAML

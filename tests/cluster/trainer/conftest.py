@@ -1,20 +1,24 @@
 """Kubeflow Trainer on the cluster of the tests, two more nodes, and a desk to run from."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.agent.node import NodeSpec
+from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
 from tests.cluster.controlplane.binaries import UnavailableError
 from tests.cluster.desk import Desk, desk_at
-from tests.cluster.manifests import apply
+from tests.cluster.manifests import moved
 from tests.cluster.naming import OURS
 from tests.cluster.trainer.controllers import Controllers, controllers
+from tests.infra.kubernetes_manifests import objects, of_kind
 
 POOL = "gpu-many"
+GROUP = "/apis/trainer.kubeflow.org/v1alpha1"
 NODES = tuple(
     NodeSpec(f"{POOL}-{i}", {OURS.label: POOL}, (OURS.taint,), devices=1) for i in range(2)
 )
@@ -42,8 +46,17 @@ def desk(many: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
     """A place to work from, with our runtime."""
     folder: Path = tmp_path_factory.mktemp("spread") / "desk"
     with desk_at(many, "saga-spread", folder) as made:
-        apply(many.plane.admin, "overlays/trainer", made.space, ("TrainingRuntime",))
+        many.api.create(f"{GROUP}/namespaces/{made.space}/trainingruntimes", runtime(made.space))
         yield made
+
+
+def runtime(space: str) -> Object:
+    """Ours, whose pods are whoever submits: so are a step's, where the database is embedded."""
+    made = moved(of_kind(objects("overlays/trainer"), "TrainingRuntime")["saga"], space)
+    (node,) = made["spec"]["template"]["spec"]["replicatedJobs"]
+    pod = node["template"]["spec"]["template"]["spec"]
+    pod["securityContext"] = {"runAsUser": os.getuid(), "runAsGroup": os.getgid()}
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,9 @@ from saga.training.trainer import train
 from tests.cluster.cluster import wait_for
 from tests.cluster.desk import Desk
 from tests.cluster.jobs import conditions, evict
-from tests.cluster.manifests import moved
 from tests.cluster.trainer.bench import STRICT, Bench, arm, strict
+from tests.cluster.trainer.conftest import GROUP, runtime
 from tests.cluster.trainer.jobs import job_sets, member, members, placed, train_jobs
-from tests.infra.kubernetes_manifests import objects, of_kind
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -27,9 +26,8 @@ class Stopped(Exception):  # noqa: N818
 
 @pytest.fixture(scope="module")
 def bench(desk: Desk, spread: Path) -> Iterator[Bench]:
-    runtime = moved(of_kind(objects("overlays/trainer"), "TrainingRuntime")["saga"], desk.space)
-    path = f"/apis/trainer.kubeflow.org/v1alpha1/namespaces/{desk.space}/trainingruntimes"
-    desk.cluster.api.create(path, strict(runtime))
+    path = f"{GROUP}/namespaces/{desk.space}/trainingruntimes"
+    desk.cluster.api.create(path, strict(runtime(desk.space)))
     return Bench(desk, spread)
 
 
