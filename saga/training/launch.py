@@ -20,9 +20,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from saga.errors import RefusedError, UserInputError
-from saga.training.processes import MODULE
 
-LAUNCH = "saga.training.launch"
+LAUNCH, MODULE = "saga.training.launch", "saga.training.processes"
 TOLD = 128 + signal.SIGTERM
 FINAL = (UserInputError.exit_code, RefusedError.exit_code)
 
@@ -69,6 +68,8 @@ def as_first_process(command: Sequence[str]) -> int:
 
     The kernel keeps signals from a first process that has no handler for them, and torchrun has none while
     machines wait for each other. A child just ends.
+
+    Nothing heavy is imported before: a signal that comes then would be lost.
 
     Args:
         command: the program and its arguments.

@@ -31,10 +31,10 @@ from saga.mining.pairs import PairSet
 from saga.settings.typed import Problems, build, plain_values
 from saga.training.arm import ArmConfig
 from saga.training.history import TrainingHistory
+from saga.training.launch import MODULE
 from saga.training.trainer import Progress, train
 
 ARM, FAILURE, PROGRESS = "arm.json", "failure.json", "progress "
-MODULE = "saga.training.processes"
 LAST_LINES = 20
 
 Tell = Callable[[Progress], None]

@@ -86,3 +86,9 @@ def test_a_containers_first_process_hands_signals_on_and_ends_as_its_child(child
         if told:
             first.send_signal(signal.SIGTERM)
         assert first.wait(30) == code
+
+
+def test_nothing_heavy_is_imported_before_signals_are_heard():
+    asked = "import saga.training.launch, sys; print('torch' in sys.modules)"
+    said = subprocess.check_output([sys.executable, "-c", asked], cwd=PROJECT, text=True)
+    assert said == "False\n"
