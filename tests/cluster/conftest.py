@@ -27,6 +27,7 @@ IMAGE = r"registry\.example\.com/saga:.+"
 POOLS = (*OURS.nodes(), *OTHERS.nodes())
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads it in the same hook
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With --dist loadgroup a file stays together, and the trainer's: its first must find none installed."""
     if not config.pluginmanager.hasplugin("xdist"):
