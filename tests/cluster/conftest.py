@@ -20,22 +20,10 @@ from tests.cluster.controlplane.binaries import UnavailableError
 from tests.cluster.naming import OTHERS, OURS
 from tests.cluster.processes import TIED
 
-HERE = Path(__file__).parent
 WANTED = "SAGA_TEST_CLUSTER"
 GIVEN = "SAGA_TEST_KUBECONFIG"
 IMAGE = r"registry\.example\.com/saga:.+"
 POOLS = (*OURS.nodes(), *OTHERS.nodes())
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads it in the same hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With --dist loadgroup a file stays together, and the trainer's: its first must find none installed."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        if HERE in item.path.parents:
-            trainer = item.path.parent != HERE
-            item.add_marker(pytest.mark.xdist_group("trainer" if trainer else item.path.stem))
 
 
 def missing() -> str | None:
