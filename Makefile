@@ -10,6 +10,7 @@ ARGS ?=
 KUBECONFIG ?=
 VENV := .venv
 READY := $(VENV)/.ready
+ON_CLUSTER = SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-cluster lint format docs lock clean
@@ -33,8 +34,8 @@ test: setup
 
 ## test-cluster  the tests on Kubernetes control planes of their own; as root (Go builds it the first time)
 test-cluster: setup
-	SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 \
-	    $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadgroup tests/cluster $(ARGS)
+	$(ON_CLUSTER) --numprocesses 3 --dist loadfile --ignore tests/cluster/trainer tests/cluster $(ARGS)
+	$(ON_CLUSTER) tests/cluster/trainer $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup

@@ -11,7 +11,7 @@ from tests.cluster.manifests import run
 from tests.infra.kubernetes_manifests import FOLDER
 from tests.infra.permissions import ACCOUNTS, ALLOWED, NAMESPACE, REFUSED, Permission
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("permissions")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 REVIEWS = "/apis/authorization.k8s.io/v1"
 # What everybody with a name may: ask who they are and what they may.

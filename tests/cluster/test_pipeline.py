@@ -17,7 +17,7 @@ from tests.cluster.desk import CONFIG, Desk, Ended, accelerators, desk_at, step_
 from tests.cluster.jobs import conditions, evict, log
 from tests.cluster.naming import OTHERS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("pipeline")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 OUTAGE_SECONDS = 30.0
 CHECKPOINTS = "saga/checkpoints/saga-*/*"

@@ -14,7 +14,7 @@ from tests.cluster.api import Api, ApiError
 from tests.cluster.cluster import wait_for
 from tests.cluster.jobs import finished, job, jobs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("plane")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PROJECT = Path(__file__).parents[2]
 # Starts a control plane, says which processes it is, and waits for its end.

@@ -13,7 +13,7 @@ from tests.cluster.desk import CONFIG, Desk, desk_at
 from tests.cluster.jobs import jobs
 from tests.cluster.naming import OURS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("schedule")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 MINUTE = 60.0
 NAME = "nightly"

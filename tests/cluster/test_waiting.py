@@ -12,7 +12,7 @@ from tests.cluster.desk import CONFIG, RUN, Command, Desk, desk_at
 from tests.cluster.jobs import conditions, job, jobs, pod_in
 from tests.cluster.naming import OURS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("waiting")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KEPT_MINUTES = 1
 QUOTA = "few-gpus"

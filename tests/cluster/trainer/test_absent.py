@@ -16,7 +16,7 @@ from tests.cluster.manifests import run
 from tests.cluster.naming import OURS
 from tests.cluster.trainer.jobs import two_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_group("trainer")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 GROUP = "trainer.kubeflow.org"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -18,7 +18,7 @@ from tests.cluster.desk import CONFIG, PROJECT, Desk, Ended
 from tests.cluster.jobs import conditions
 from tests.cluster.trainer.jobs import job_sets, members, newest, placed, train_jobs, two_nodes
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200), pytest.mark.xdist_group("trainer")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # The paper's: rounding errors grow with them.
 RATES = {"training.optimizer.encoder_lr": 2e-5, "training.optimizer.pooler_lr": 1e-4}

@@ -17,7 +17,7 @@ from tests.cluster.trainer.bench import STRICT, Bench, arm, strict
 from tests.cluster.trainer.conftest import GROUP, runtime
 from tests.cluster.trainer.jobs import job_sets, member, members, placed, train_jobs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("trainer")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class Stopped(Exception):  # noqa: N818
