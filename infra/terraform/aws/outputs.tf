@@ -16,7 +16,7 @@ output "stack" {
     registry       = { uri = split("/", aws_ecr_repository.images.repository_url)[0] }
     image          = aws_ecr_repository.images.repository_url
     service_accounts = {
-      for name in ["orchestrator", "step"] : name => try(var.store_users[name].service_account, null)
+      for name in ["orchestrator", "step", "training"] : name => try(var.store_users[name].service_account, null)
     }
     pools = {
       for name, pool in var.pools : name => {
