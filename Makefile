@@ -13,7 +13,7 @@ READY := $(VENV)/.ready
 ON_CLUSTER = SAGA_TEST_CLUSTER=1 SAGA_TEST_KUBECONFIG="$(KUBECONFIG)" OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-cluster lint format docs lock clean
+.PHONY: help setup run test test-cluster test-trainer lint format docs lock clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: setup
 ## test-cluster  the tests on Kubernetes control planes of their own; as root (Go builds it the first time)
 test-cluster: setup
 	$(ON_CLUSTER) --numprocesses 3 --dist loadfile --ignore tests/cluster/trainer tests/cluster $(ARGS)
+
+## test-trainer  the same with Kubeflow Trainer: trainings on several nodes (Go builds its controllers too)
+test-trainer: setup
 	$(ON_CLUSTER) tests/cluster/trainer $(ARGS)
 
 ## lint     ruff and mypy
