@@ -244,7 +244,9 @@ run "defaults" {
       && output.stack.artifact_store.uri == "s3://saga-store-123456789012-eu-central-1"
       && output.stack.registry.uri == "123456789012.dkr.ecr.eu-central-1.example"
       && output.stack.image == "123456789012.dkr.ecr.eu-central-1.example/saga"
-      && output.stack.service_accounts == { orchestrator = "saga-orchestrator", step = "saga-step" }
+      && output.stack.service_accounts == {
+        orchestrator = "saga-orchestrator", step = "saga-step", training = "saga-training"
+      }
     )
     error_message = "Context, store, registry and image."
   }
