@@ -11,7 +11,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from filelock import FileLock
 
@@ -21,6 +23,9 @@ SERVERS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 ETCD = "go.etcd.io/etcd/server/v3"
 ASSETS = "KUBEBUILDER_ASSETS"
 BUILD_SECONDS = 3600
+
+Fill = Callable[[str, IO[str], Path], None]
+"""Go, the log, the folder."""
 
 
 class UnavailableError(Exception):
@@ -37,8 +42,10 @@ def control_plane_binaries() -> Path:
     if given:
         return _complete(Path(given))
     folder = cache() / source_digest()[:16]
-    if not folder.is_dir():
-        _build_once(folder)
+    without_go = (
+        f"no control plane: install Go, or set ${ASSETS} to a folder with etcd and kube-apiserver"
+    )
+    built_once(folder, _build, without_go, "the control plane does not build")
     return _complete(folder)
 
 
@@ -63,39 +70,56 @@ def _complete(folder: Path) -> Path:
     return folder
 
 
-def _build_once(folder: Path) -> None:
+def _build(go: str, log: IO[str], folder: Path) -> None:
+    build(log, go, SOURCE / "etcd", "-ldflags", "-s -w", "-o", folder / "etcd", ETCD)
+    flags = f"-s -w {_version()}"
+    build(log, go, SOURCE, "-ldflags", flags, "-o", folder / SERVERS[0], ".")
+    for name in SERVERS[1:]:
+        (folder / name).symlink_to(SERVERS[0])
+
+
+def built_once(folder: Path, fill: Fill, without_go: str, broken: str) -> None:
+    """Build a folder of programs, unless it is there: aside, then renamed, so that it is whole.
+
+    The log of the build stays beside it.
+
+    Args:
+        folder: what is wanted.
+        fill: builds into a folder that is given, with Go and a log.
+        without_go: what to tell where there is no Go.
+        broken: what to tell before the last words of a build that failed.
+
+    Raises:
+        UnavailableError: if there is no Go, or the build fails.
+    """
+    if folder.is_dir():
+        return
     go = shutil.which("go")
     if go is None:
-        raise UnavailableError(
-            f"no control plane: install Go, or set ${ASSETS} to a folder with etcd and kube-apiserver"
-        )
+        raise UnavailableError(without_go)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock", timeout=BUILD_SECONDS):
         if not folder.is_dir():
-            _build(go, folder)
+            _build_aside(go, folder, fill, broken)
 
 
-def _build(go: str, folder: Path) -> None:
-    """Build aside and rename, so that a folder that is there is whole; the log stays beside it."""
+def _build_aside(go: str, folder: Path, fill: Fill, broken: str) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     log = folder.with_suffix(".log")
     try:
         with log.open("w") as said:
-            _go(said, go, SOURCE / "etcd", "-ldflags", "-s -w", "-o", aside / "etcd", ETCD)
-            flags = f"-s -w {_version()}"
-            _go(said, go, SOURCE, "-ldflags", flags, "-o", aside / SERVERS[0], ".")
-        for name in SERVERS[1:]:
-            (aside / name).symlink_to(SERVERS[0])
+            fill(go, said, aside)
         aside.chmod(0o755)
         aside.rename(folder)
-    except subprocess.SubprocessError as error:
+    except (subprocess.SubprocessError, OSError) as error:
         lines = log.read_text().strip().splitlines() or [str(error)]
-        raise UnavailableError(f"the control plane does not build: {lines[-1]} ({log})") from error
+        raise UnavailableError(f"{broken}: {lines[-1]} ({log})") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _go(log: object, go: str, module: Path, *arguments: str | Path) -> None:
+def build(log: IO[str], go: str, module: Path, *arguments: str | Path) -> None:
+    """`go build` in a module's folder, by its pins alone."""
     # No C compiler needed, and none of the caller's flags or workspaces.
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
     subprocess.run(

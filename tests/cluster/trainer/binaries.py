@@ -11,13 +11,11 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from filelock import FileLock
-
-from tests.cluster.controlplane.binaries import BUILD_SECONDS, UnavailableError, _go, cache
+from tests.cluster.controlplane.binaries import BUILD_SECONDS, build, built_once, cache
 
 SOURCE = Path(__file__).parent
 PROJECTS = "the controllers of Kubeflow Trainer and JobSet"
@@ -63,8 +61,8 @@ def controllers_built() -> Path:
         UnavailableError: if they are not here and cannot be built.
     """
     folder = cache() / f"trainer-{source_digest()[:16]}"
-    if not folder.is_dir():
-        _build_once(folder)
+    without_go = f"{PROJECTS} are not built yet: install Go"
+    built_once(folder, _build, without_go, f"{PROJECTS} do not build")
     return folder
 
 
@@ -77,33 +75,11 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def _build_once(folder: Path) -> None:
-    go = shutil.which("go")
-    if go is None:
-        raise UnavailableError(f"{PROJECTS} are not built yet: install Go")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock", timeout=BUILD_SECONDS):
-        if not folder.is_dir():
-            _build(go, folder)
-
-
-def _build(go: str, folder: Path) -> None:
-    """Build aside and rename, so that a folder that is there is whole; the log stays beside it."""
-    aside = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    log = folder.with_suffix(".log")
-    try:
-        with log.open("w") as said:
-            for controller in BOTH:
-                where, target = SOURCE / controller.name, aside / controller.name
-                _go(said, go, where, "-ldflags", "-s -w", "-o", target, controller.program)
-                _copy_manifests(controller, _place(go, controller), aside)
-        aside.chmod(0o755)
-        aside.rename(folder)
-    except (subprocess.SubprocessError, OSError) as error:
-        lines = log.read_text().strip().splitlines() or [str(error)]
-        raise UnavailableError(f"{PROJECTS} do not build: {lines[-1]} ({log})") from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+def _build(go: str, log: IO[str], folder: Path) -> None:
+    for controller in BOTH:
+        where, target = SOURCE / controller.name, folder / controller.name
+        build(log, go, where, "-ldflags", "-s -w", "-o", target, controller.program)
+        _copy_manifests(controller, _place(go, controller), folder)
 
 
 def _place(go: str, controller: Controller) -> Path:
