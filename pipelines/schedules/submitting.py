@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipelines.home import PROJECT
+from pipelines.provenance import code_digest
 from pipelines.schedules.commands import MonitorInputs, RunInputs, inputs
 from pipelines.schedules.configuration import ScheduleConfig
 from pipelines.stacks.configuration import KubernetesStack
 from saga.errors import UserInputError
-from saga.files import digest_of, sha256_file
+from saga.files import digest_of
 
 if TYPE_CHECKING:
     from zenml.pipelines.pipeline_definition import Pipeline
+
+CODE = ("saga", "steps", "pipelines", "materializers")
+"""Folders whose modules decide what a scheduled run does."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class PipelineSubmission:
                 "pipeline": self.pipeline.name,
                 "arguments": self.facts,
                 "stack": asdict(self.stack),
-                "code": code_of_pipelines(),
+                "code": code_digest(CODE),
             }
         )
 
@@ -105,7 +108,6 @@ def _monitor(
     stack: KubernetesStack, schedule: ScheduleConfig, given: MonitorInputs
 ) -> PipelineSubmission:
     from pipelines.monitor_queries import monitor_queries
-    from pipelines.provenance import code_digest
 
     command = given.command
     for name in ("queries", "labels"):
@@ -128,10 +130,3 @@ def _monitor(
     )
     facts = {"command": asdict(command), "policy": given.policy.to_dict()}
     return PipelineSubmission(stack, schedule, monitor_queries, arguments, {}, facts)
-
-
-def code_of_pipelines() -> str:
-    """Digest of every module that decides what a scheduled run does."""
-    folders = ("saga", "steps", "pipelines", "materializers")
-    modules = sorted(path for name in folders for path in (PROJECT / name).rglob("*.py"))
-    return digest_of({path.relative_to(PROJECT).as_posix(): sha256_file(path) for path in modules})

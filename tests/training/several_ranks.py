@@ -15,6 +15,19 @@ from saga.training.arm import ArmConfig
 from saga.training.trainer import Trainer
 
 Step = dict[str, Any]
+UNEVEN: dict[str, Any] = {
+    "classes_per_batch": 5,
+    "images_per_class": 3,  # 15 images, 7 pairs: no even share
+    "pairs_per_round": 7,
+    "contributing_pairs": 5,
+    "alignment_pairs": 3,
+    "refill": "ahead",
+    "flip": True,
+    "jitter": 0.1,
+    "term_norms_every": 2,
+    "optimizer": {"warmup_fraction": 0.0},
+}
+"""Settings of an arm whose step has no even share for several ranks."""
 PATIENCE = 300
 """Seconds in which a rank has to say something."""
 

@@ -7,21 +7,9 @@ from saga.encoders.configuration import EncoderConfig, LoraConfig, PoolerConfig
 from saga.losses.configuration import MetricLossConfig
 from saga.mining.configuration import ChoiceConfig
 from tests.training.made import EMBEDDED, made_arm, made_pairs
-from tests.training.several_ranks import by_ranks, steps_of
+from tests.training.several_ranks import UNEVEN, by_ranks, steps_of
 
-SETTINGS = {
-    "steps": 1,
-    "classes_per_batch": 5,
-    "images_per_class": 3,  # 15 images, 7 pairs: no even share
-    "pairs_per_round": 7,
-    "contributing_pairs": 5,
-    "alignment_pairs": 3,
-    "refill": "ahead",
-    "flip": True,
-    "jitter": 0.1,
-    "term_norms_every": 2,
-    "optimizer": {"warmup_fraction": 0.0},
-}
+SETTINGS = UNEVEN | {"steps": 1}
 ARMS = {
     "one pair, so most ranks have none": {"pairs_per_round": 1, "max_rounds": 1},
     "adapters and several rounds": {

@@ -11,20 +11,9 @@ from saga.training.processes import train_arm, train_in_processes
 from saga.training.ranks import Ranks
 from saga.training.trainer import _check_ranks, train
 from tests.training.made import EMBEDDED, made_arm, made_pairs
+from tests.training.several_ranks import UNEVEN
 
-SETTINGS = {
-    "steps": 3,
-    "classes_per_batch": 5,
-    "images_per_class": 3,  # 15 images, 7 pairs: no even share
-    "pairs_per_round": 7,
-    "contributing_pairs": 5,
-    "alignment_pairs": 3,
-    "refill": "ahead",
-    "flip": True,
-    "jitter": 0.1,
-    "term_norms_every": 2,
-    "optimizer": {"warmup_fraction": 0.0},
-}
+SETTINGS = UNEVEN | {"steps": 3}
 
 
 def arm(**changes):
