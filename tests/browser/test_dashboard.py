@@ -47,6 +47,9 @@ def run(browser: Any, dashboard: str, summary: dict[str, Any]) -> Iterator[Visit
     with visiting(browser, offline=False) as visit:
         visit.page.set_default_timeout(PATIENCE)
         visit.page.goto(f"{dashboard}/projects/default/runs/{found['id']}")
+        # Of a run with many steps it shows the first ones, and draws what can be seen.
+        visit.page.get_by_text(next(iter(summary["timings"])), exact=True).first.wait_for()
+        visit.page.get_by_role("button", name="Fit view").click()
         yield visit
 
 
