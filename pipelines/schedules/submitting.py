@@ -44,12 +44,18 @@ class PipelineSubmission:
         )
 
     def submit(self, name: str, cron: str) -> None:
-        """Make ZenML's schedule, and with it the CronJob."""
+        """Make ZenML's schedule, and with it the CronJob.
+
+        Raises:
+            UserInputError: if the image cannot be had, or holds another version of saga.
+        """
         from zenml.config.schedule import Schedule
 
+        from pipelines.stacks.checks.all import require_image
         from pipelines.stacks.components import active
         from pipelines.stacks.pools import placed
 
+        require_image(self.stack, self.schedule.stack)
         settings = {"orchestrator.kubernetes": schedule_settings(self.schedule)}
         with active(self.stack):
             ready = placed(self.pipeline, self.stack, self.arguments).with_options(

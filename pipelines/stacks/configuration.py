@@ -167,9 +167,11 @@ class JobsConfig:
     """Most steps at once."""
     poll_seconds: float = 3.0
     """Pause between two looks at the Jobs."""
+    image_check_minutes: int = 5
+    """How long a check waits for a pod of the image to look around; 0: it starts none."""
 
     def __post_init__(self) -> None:
-        for name in ("retries", "disruptions", "drains", "start_failures"):
+        for name in ("retries", "disruptions", "drains", "start_failures", "image_check_minutes"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name in (

@@ -6,6 +6,7 @@ Plain dicts, because ZenML's own objects leave nulls behind. Its orchestrator me
 replaces lists, and ignores keys that it does not know: so the pods' settings stand at the steps alone, whole.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +199,16 @@ def orchestrator_pod(stack: KubernetesStack) -> dict[str, Any]:
     """The pod that starts the steps: on the default pool, without its devices."""
     name = stack.default_pool
     return _pod(stack, stack.pools[name], name, "orchestrator", ORCHESTRATOR)
+
+
+def looking_pod(stack: KubernetesStack) -> dict[str, Any]:
+    """The pod with which a check looks around: a step's on the default pool, but small."""
+    name = stack.default_pool
+    pod = _pod(stack, stack.pools[name], name, "step", ORCHESTRATOR)
+    if stack.server is None:  # ZenML's pods are whoever submits, then: they share a folder
+        user = {"runAsUser": os.getuid(), "runAsGroup": os.getgid()}
+        pod["additional_pod_spec_args"]["security_context"] = user
+    return pod
 
 
 def resources(pool: PoolConfig) -> dict[str, dict[str, str]]:

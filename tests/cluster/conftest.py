@@ -23,6 +23,7 @@ from tests.cluster.processes import TIED
 WANTED = "SAGA_TEST_CLUSTER"
 GIVEN = "SAGA_TEST_KUBECONFIG"
 IMAGE = r"registry\.example\.com/saga:.+"
+BARE = r"registry\.example\.com/bare:.+"
 POOLS = (*OURS.nodes(), *OTHERS.nodes())
 
 
@@ -51,7 +52,9 @@ def own_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if reason is not None:
         pytest.skip(reason)
     try:
-        with cluster(tmp_path_factory.mktemp("cluster") / "plane", images(IMAGE)) as ours:
+        with cluster(
+            tmp_path_factory.mktemp("cluster") / "plane", images(IMAGE, bare=BARE)
+        ) as ours:
             yield ours
     except UnavailableError as error:
         pytest.skip(str(error))

@@ -80,6 +80,25 @@ def test_a_quota_that_never_suffices_is_told_before_submission(desk, quota):
     assert not of_runs(desk.jobs())
 
 
+def test_an_image_without_saga_is_told_before_submission(desk):
+    stack = desk.stack("bare", image="registry.example.com/bare:1")
+    for command in (["run", str(CONFIG), "--stack", str(stack)], ["stack", "check", str(stack)]):
+        ended = desk.run(*command)
+        assert ended.code == INPUT
+        said = ended.said + ended.out
+        assert "image: registry.example.com/bare:1 does not hold this version of saga" in said
+        assert "No module named 'pipelines'" in said
+    assert not of_runs(desk.jobs())
+
+
+def test_an_image_that_cannot_be_pulled_is_told_before_submission(desk):
+    stack = desk.stack("absent", image="registry.example.com/absent:1")
+    ended = desk.run("run", str(CONFIG), "--stack", str(stack))
+    assert ended.code == INPUT
+    assert "image: A pod of registry.example.com/absent:1 cannot start (" in ended.said
+    assert not of_runs(desk.jobs())
+
+
 def test_a_run_says_what_it_waits_for_until_it_is_stopped(pools, desk, quota):
     quota(1)
     pools.api.create(jobs(desk.space), job("holds", "sleep 900", pool=OURS.judge, gpus=1))

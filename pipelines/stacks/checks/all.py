@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from pipelines.stacks.checks import access, capacity, objects, outside, trainer
+from pipelines.stacks.checks import access, capacity, image, objects, outside, trainer
 from pipelines.stacks.checks.finding import Finding, told
 from pipelines.stacks.cluster import Cluster, connect
 from pipelines.stacks.configuration import KubernetesStack, StackConfig
@@ -30,17 +30,29 @@ THOROUGH: tuple[tuple[str, str, Check], ...] = (
 def check_stack(stack: StackConfig, *, quick: bool = False) -> list[Finding]:
     """What a stack lacks.
 
+    Where nothing is missing, a pod of the image looks too: it is the last check, and takes longest.
+
     Args:
         stack: as its file says.
-        quick: leave out what takes long or leaves traces: the probe of the artifact store, the service
+        quick: leave out what takes long or leaves traces: the probes of the artifact store, the service
             accounts' permissions.
     """
     if not isinstance(stack, KubernetesStack):
         return []
-    findings = [*outside.server(stack), *outside.image(stack)]
+    findings = [*outside.server(stack), *outside.registry(stack)]
     if not quick:
         findings += outside.store(stack)
-    return findings + list(_of_cluster(stack, quick))
+    cluster = _open(stack, findings)
+    if cluster is not None:
+        findings += _of_cluster(stack, cluster, quick)
+    if cluster is None or _blocking(findings):
+        return [*findings, image.unseen(stack, "something else is missing")]
+    look = partial(image.image, stack, cluster, store=not quick)
+    return [*findings, *told("image", "The image", look)]
+
+
+def _blocking(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level == "blocks"]
 
 
 def require(stack: StackConfig, source: str) -> list[Finding]:
@@ -49,29 +61,47 @@ def require(stack: StackConfig, source: str) -> list[Finding]:
     Raises:
         UserInputError: with everything that blocks, each with file and key.
     """
-    findings = check_stack(stack, quick=True)
-    blocking = [f for f in findings if f.level == "blocks"]
-    if blocking:
+    return _required(check_stack(stack, quick=True), source)
+
+
+def require_image(stack: KubernetesStack, source: str) -> None:
+    """The check of the image alone: what a schedule will start with, whatever is free today.
+
+    Raises:
+        UserInputError: if a pod of it cannot start, or holds another version of saga.
+    """
+    look = partial(image.image, stack, connect(stack.cluster), store=False)
+    _required(list(told("image", "The image", look)), source)
+
+
+def _required(findings: list[Finding], source: str) -> list[Finding]:
+    if blocking := _blocking(findings):
         raise UserInputError("\n".join(f"{source}: {f.key}: {f.message}" for f in blocking))
     return [f for f in findings if f.level == "warns"]
 
 
-def _of_cluster(stack: KubernetesStack, quick: bool) -> Iterator[Finding]:
+def _open(stack: KubernetesStack, findings: list[Finding]) -> Cluster | None:
+    """The cluster, if it answers; else a finding more."""
     try:
         cluster = connect(stack.cluster)
     except UserInputError as error:
         key, _, message = str(error).partition(": ")
-        yield Finding(key, message) if key.startswith("cluster.") else Finding("kind", str(error))
-        return
+        of_key = key.startswith("cluster.")
+        findings.append(Finding(key, message) if of_key else Finding("kind", str(error)))
+        return None
     silent = access.answers(cluster)
     if silent is not None:
-        yield silent
-        return
+        findings.append(silent)
+        return None
+    return cluster
+
+
+def _of_cluster(stack: KubernetesStack, cluster: Cluster, quick: bool) -> Iterator[Finding]:
     missing = list(
         told("cluster.namespace", "The namespace", partial(access.namespace, stack, cluster))
     )
     yield from missing
-    if any(f.key == "cluster.namespace" and f.level == "blocks" for f in missing):
+    if any(f.key == "cluster.namespace" for f in _blocking(missing)):
         return  # nothing else can be there
     for key, what, check in QUICK + (() if quick else THOROUGH):
         yield from told(key, what, partial(check, stack, cluster))

@@ -1,9 +1,8 @@
-"""What is not of the cluster: the ZenML server, the artifact store, the image."""
+"""What is not of the cluster: the ZenML server, the artifact store, the registry."""
 
 import json
 import os
 import secrets
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.stacks.checks.finding import Finding
-from pipelines.stacks.configuration import IMAGE, KubernetesStack
+from pipelines.stacks.configuration import KubernetesStack
 
 SECONDS = 10
 NO_AUTHENTICATION = "NO_AUTH"
@@ -24,11 +23,10 @@ def server(stack: KubernetesStack) -> Iterator[Finding]:
         message = "The embedded database is used: only pods on this machine can reach it."
         yield Finding("server", message, "tells")
         return
-    url = f"{stack.server.url.rstrip('/')}/api/v1/info"
+    url = stack.server.url
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
-            info = json.load(answer)
-    except (urllib.error.URLError, OSError) as error:
+        told = info(url)
+    except OSError as error:
         why = getattr(error, "reason", error)
         yield Finding(
             "server.url", f"{url} does not answer ({why}). Start the server, or correct it."
@@ -37,18 +35,30 @@ def server(stack: KubernetesStack) -> Iterator[Finding]:
     except ValueError:
         yield Finding("server.url", f"{url} is not a ZenML server: its answer is not JSON.")
         return
-    yield from _server_fits(stack, info if isinstance(info, dict) else {})
+    yield from _server_fits(stack, told if isinstance(told, dict) else {})
 
 
-def _server_fits(stack: KubernetesStack, info: dict[str, Any]) -> Iterator[Finding]:
+def info(url: str) -> Any:
+    """What a ZenML server says of itself to everyone.
+
+    Raises:
+        OSError: if it does not answer.
+        ValueError: if that is not JSON.
+    """
+    place = f"{url.rstrip('/')}/api/v1/info"
+    with urllib.request.urlopen(place, timeout=SECONDS) as answer:
+        return json.load(answer)
+
+
+def _server_fits(stack: KubernetesStack, told: dict[str, Any]) -> Iterator[Finding]:
     assert stack.server is not None
-    theirs, ours = str(info.get("version", "unknown")), metadata.version("zenml")
+    theirs, ours = str(told.get("version", "unknown")), metadata.version("zenml")
     if theirs != ours:
         yield Finding(
             "server.url",
             f"The server is ZenML {theirs}, here is {ours}: ZenML wants the same on both sides.",
         )
-    open_to_all = info.get("auth_scheme") == NO_AUTHENTICATION
+    open_to_all = told.get("auth_scheme") == NO_AUTHENTICATION
     variable = stack.server.api_key_variable
     if open_to_all and stack.server.token_as_secret:
         yield Finding(
@@ -69,36 +79,37 @@ def _server_fits(stack: KubernetesStack, info: dict[str, Any]) -> Iterator[Findi
 def store(stack: KubernetesStack) -> Iterator[Finding]:
     """Whether a small object can be written, read and deleted."""
     uri = stack.artifact_store.uri
-    if uri is None:
-        return
-    key, name = "artifact_store.uri", f"saga-probe-{secrets.token_hex(8)}"
+    why = None if uri is None else probed(uri)
+    if why is not None:
+        yield Finding("artifact_store.uri", f"{uri}: {why}")
+
+
+def probed(uri: str) -> str | None:
+    """Write, read and delete a small object.
+
+    Args:
+        uri: of an artifact store: a bucket's, or a folder.
+
+    Returns:
+        Why that cannot be done; None if it can.
+    """
+    name = f"saga-probe-{secrets.token_hex(8)}"
     try:
-        if stack.artifact_store.is_folder:
+        if uri.startswith("/"):
             _probe_folder(Path(uri), name)
         else:
             _probe_bucket(uri, name)
     except ImportError as error:
         driver = DRIVERS[uri.partition("://")[0]]
         wanted = '"saga-retrieval[s3]"' if driver == "s3fs" else driver
-        yield Finding(key, f"{uri} needs {driver} ({error}): pip install {wanted}.")
+        return f"it needs {driver} ({error}): pip install {wanted}."
     except Exception as error:  # noqa: BLE001 - each driver raises its own kinds
-        yield Finding(
-            key, f"{uri}: a probe could not be written, read and deleted: {_first(error)}"
-        )
+        return f"a probe could not be written, read and deleted: {_first(error)}"
+    return None
 
 
-def image(stack: KubernetesStack) -> Iterator[Finding]:
-    """What an image's name tells; that it holds saga is seen only when a pod starts."""
-    found = IMAGE.fullmatch(stack.image)
-    assert found is not None, "the stack file was read strictly"
-    pinned = found["digest"] is not None
-    moves = "" if pinned else " Its tag can be moved; @sha256:DIGEST cannot."
-    yield Finding(
-        "image",
-        f"{stack.image} was not pulled: that it exists and holds this version of saga is seen when "
-        f"the first pod starts, which otherwise ends with exit code 2.{moves}",
-        "tells",
-    )
+def registry(stack: KubernetesStack) -> Iterator[Finding]:
+    """Whether the image is the registry's."""
     if not stack.image.startswith(f"{stack.registry.uri.rstrip('/')}/"):
         message = f"{stack.image} is not of the registry {stack.registry.uri}."
         yield Finding("registry.uri", message, "warns")

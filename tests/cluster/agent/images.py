@@ -49,17 +49,28 @@ def project_image() -> Image:
     )
 
 
-def images(*patterns: str) -> Images:
+def bare_image() -> Image:
+    """The Python that made the tests' environment, and nothing else."""
+    python = Path(sys.base_prefix)
+    return Image(
+        folders=(python,), environment={"PATH": f"{python}/bin:/usr/bin:/bin"}, folder=Path("/tmp")
+    )
+
+
+def images(*patterns: str, bare: str | None = None) -> Images:
     """The project's image under every name that a pattern fits.
 
     Args:
         patterns: regular expressions for whole names.
+        bare: the same, for an image that has Python but not the project.
     """
     made = project_image()
-    known = [re.compile(pattern) for pattern in patterns]
+    known = [(re.compile(pattern), made) for pattern in patterns]
+    if bare is not None:
+        known.append((re.compile(bare), bare_image()))
 
     def pull(name: str) -> Image | None:
-        return made if any(pattern.fullmatch(name) for pattern in known) else None
+        return next((image for pattern, image in known if pattern.fullmatch(name)), None)
 
     return pull
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.pipelines.stacks.api import Api, served
+from tests.pipelines.stacks.objects import BATCH, EVENTS, PODS
 
 CRON_JOBS = "/apis/batch/v1/namespaces/saga/cronjobs"
 
@@ -19,12 +20,17 @@ class CronApi:
     cron_jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     failing: set[str] = field(default_factory=set)
     """Methods that are answered with 500."""
+    looks: Any = None
+    """Answers for the pod that looks at the image."""
     _numbers: Any = field(default_factory=itertools.count)
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """As an API server does, for the part that is asked for."""
         if method in self.failing:
             return 500, {"kind": "Status", "message": f"{method} is broken", "code": 500}
+        if path.startswith((BATCH, PODS, EVENTS)):
+            status: tuple[int, Any] = self.looks(method, path, body)
+            return status
         if path == CRON_JOBS:
             return self._create(body) if method == "POST" else (200, self._list())
         name = path.removeprefix(f"{CRON_JOBS}/")
@@ -64,6 +70,6 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> None:
 def served_cron_jobs() -> Iterator[CronApi]:
     """The server, for as long as the block runs."""
     with served() as api:
-        ours = CronApi(api)
+        ours = CronApi(api, looks=api.answer)
         api.answer = ours.answer  # type: ignore[method-assign]
         yield ours

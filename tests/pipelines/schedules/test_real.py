@@ -15,6 +15,7 @@ from pipelines.stacks.configuration import read_stack
 from tests.pipelines.commands.conftest import saga
 from tests.pipelines.promotion.made import register
 from tests.pipelines.schedules.cron_api import served_cron_jobs
+from tests.pipelines.stacks.objects import looked, sees
 from tests.pipelines.stacks.stacks import written
 
 pytestmark = pytest.mark.slow
@@ -40,7 +41,8 @@ def cluster(served):
 def stack(cluster, tmp_path) -> Path:
     """A registered stack on the embedded database, whose cluster answers from a table."""
     cache = {"mount_path": "/cache", "host_path": str(tmp_path), "claim": None}
-    file = written(tmp_path, {"name": "scheduled", "cache": cache}, ("server", "artifact_store"))
+    changes = {"name": "scheduled", "cache": cache, "jobs.image_check_minutes": 0}
+    file = written(tmp_path, changes, ("server", "artifact_store"))
     apply_stack(read_stack(file))
     return file
 
@@ -137,6 +139,19 @@ def test_a_cluster_that_fails_is_told_and_nothing_is_left(saga, cluster, file, m
     said = saga("schedule", "apply", file())
     assert said.code == 2 and f"{method} is broken" in said.err
     assert not cluster.cron_jobs and not rows()
+
+
+def test_an_image_without_this_version_is_refused_before_anything_is_made(
+    saga, cluster, stack, file
+):
+    stack.write_text(stack.read_text().replace("image_check_minutes: 0", "image_check_minutes: 5"))
+    looked(cluster.api, "Failed", "python: No module named pipelines", code=1)
+    said = saga("schedule", "apply", file())
+    assert said.code == 2 and "does not hold this version of saga" in said.err
+    assert not cluster.cron_jobs and not rows()
+    looked(cluster.api, log=sees())
+    assert saga("schedule", "apply", file()).code == 0
+    saga("schedule", "delete", "a-name-of-27-letters-at-mos", "--stack", stack)
 
 
 def test_monitoring_is_scheduled_where_pods_see_the_queries(saga, cluster, file):

@@ -1,6 +1,11 @@
 """Kubernetes objects as the API server writes them, shortened."""
 
+import json
+from importlib import metadata
 from typing import Any
+
+from pipelines.provenance import code_digest
+from pipelines.stacks import pod_view
 
 BATCH = "/apis/batch/v1/namespaces/saga/jobs"
 PODS = "/api/v1/namespaces/saga/pods"
@@ -125,6 +130,41 @@ def claim(name: str, mode: str = "ReadWriteMany", phase: str = "Bound") -> Objec
     return named(name, spec={"accessModes": [mode]}, status={"phase": phase})
 
 
+def sees(**changes: Any) -> str:
+    """What a pod of the right image says."""
+    seen = {"code": code_digest(), "zenml": metadata.version("zenml"), "problems": []}
+    return pod_view.MARK + json.dumps(seen | changes)
+
+
+def looked(
+    api: Any,
+    phase: str = "Succeeded",
+    log: str = "",
+    code: int = 0,
+    message: str | None = None,
+    waiting: tuple[str, str] | None = None,
+) -> None:
+    """Let a pod be there that looks around, whatever its Job is called.
+
+    Args:
+        api: where.
+        phase: of the pod.
+        log: what it said.
+        code: its container's exit code.
+        message: of its container's end.
+        waiting: why its container has not begun.
+    """
+    found = pod("p", "j", phase, waiting=waiting)
+    if phase in ("Succeeded", "Failed"):
+        ended = {"terminated": {"exitCode": code, "message": message}}
+        status = {"name": "main", "image": "i", "imageID": "", "ready": False}
+        found["status"]["containerStatuses"] = [status | {"restartCount": 0, "state": ended}]
+    api.put(PODS, found)
+    api.put(BATCH, job("j", None))
+    api.put(EVENTS)
+    api.objects[f"{PODS}/p/log"] = log
+
+
 def whole(api: Any) -> None:
     """Fill an API with everything that the bundled stack names."""
     told = "major minor gitVersion gitCommit gitTreeState buildDate goVersion compiler platform"
@@ -141,5 +181,6 @@ def whole(api: Any) -> None:
     api.put(CLAIMS, claim("saga-dataset-cache"))
     api.put(PRIORITIES, *(named(n, value=1) for n in ("saga-train", "saga-eval")))
     api.put(RUNTIMES)
+    looked(api, log=sees())
     accounts = {"system:serviceaccount:saga:saga-step"}
     api.allowed = lambda spec: spec.get("user") not in accounts

@@ -22,7 +22,9 @@ class Watch:
     """A follower with a clock of its own and a run that the test sets."""
 
     def __init__(self, api, folder, monkeypatch):
+        # Imported later, it would keep the client of this test for all that follow.
         import zenml.client
+        import zenml.orchestrators.publish_utils  # noqa: F401
 
         self.api, self.now, self.lines = api, 0.0, []
         self.run = SimpleNamespace(

@@ -64,6 +64,7 @@ def test_an_interrupt_stops_the_run_there_too(place, monkeypatch):
 
 def test_stopping_a_run_that_is_over_is_no_error(monkeypatch):
     import zenml.client
+    import zenml.utils.run_utils  # noqa: F401 - else it would keep the client of this test
 
     def gone():
         raise KeyError("no such run")

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from pipelines.stacks.checks import access, all, objects, outside
+from pipelines.stacks.checks import access, all, image, objects, outside
 from pipelines.stacks.configuration import LocalStack
 from saga.errors import UserInputError
 from tests.pipelines.stacks import stacks
@@ -49,8 +49,16 @@ def test_a_local_stack_lacks_nothing():
 def test_a_whole_cluster_is_ready(cluster, tmp_path):
     found = findings(tmp_path, quick=False)
     assert blocking(found) == set()
-    assert found["image"].level == "tells" and "was not pulled" in found["image"].message
-    assert cluster.made == [] and cluster.deleted == []
+    assert found["image"].level == "tells" and "holds this version" in found["image"].message
+    ((path, made),) = cluster.made
+    assert cluster.deleted == [f"{path}/{made['metadata']['name']}"]
+
+
+def test_the_image_is_looked_at_last_and_where_nothing_else_is_missing(cluster, tmp_path):
+    cluster.put(ACCOUNTS)
+    found = findings(tmp_path)
+    assert "was not looked at (something else is missing)" in found["image"].message
+    assert cluster.made == []
 
 
 def test_an_unknown_context_names_those_that_there_are(cluster, tmp_path):
@@ -230,10 +238,14 @@ def test_a_folder_is_probed_and_left_clean(tmp_path):
     assert told.key == "artifact_store.uri" and told.level == "blocks"
 
 
-def test_a_tag_can_move_and_the_registry_should_be_the_images(tmp_path):
-    other = stacks.stack(tmp_path, {"registry.uri": "other.example.com"})
-    found = {f.key: f for f in outside.image(other)}
-    assert "can be moved" in found["image"].message and found["registry.uri"].level == "warns"
-    pinned = {"image": f"registry.example.com/saga@sha256:{'a' * 64}"}
-    (told,) = outside.image(stacks.stack(tmp_path, pinned))
-    assert "can be moved" not in told.message
+def test_the_registry_should_be_the_images(tmp_path):
+    (told,) = outside.registry(stacks.stack(tmp_path, {"registry.uri": "other.example.com"}))
+    assert (told.key, told.level) == ("registry.uri", "warns")
+    assert list(outside.registry(stacks.stack(tmp_path))) == []
+
+
+def test_a_digest_cannot_move(tmp_path):
+    tag = stacks.stack(tmp_path, {"image": "registry.example.com/saga:1"})
+    assert "can be moved" in image.unseen(tag, "why").message
+    pinned = stacks.stack(tmp_path, {"image": f"registry.example.com/saga@sha256:{'a' * 64}"})
+    assert "can be moved" not in image.unseen(pinned, "why").message
