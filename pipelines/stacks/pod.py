@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pipelines.answer import INPUT
-from pipelines.stacks.crashes import code_of_crash
+from pipelines.stacks.crashes import GIVEN_UP, code_of_crash
 from pipelines.stacks.pools import CODE
 
 KEEP_SECONDS = 30 * 24 * 3600
@@ -108,4 +108,9 @@ def ends(kind: type[BaseException], error: BaseException, traceback: TracebackTy
         if isinstance(cause, SagaError):
             raise SystemExit(cause.exit_code)
         cause = cause.__cause__ or cause.__context__
-    raise SystemExit(code_of_crash(home() / CRASHES))
+    code = code_of_crash(home() / CRASHES)
+    if code == GIVEN_UP:
+        from pipelines.trainjobs.nodes import abandon
+
+        abandon()
+    raise SystemExit(code)

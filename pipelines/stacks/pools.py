@@ -36,6 +36,8 @@ STAYS = {
     "karpenter.sh/do-not-disrupt": "true",
 }
 """Annotations: no autoscaler takes a pod away to pack nodes tighter."""
+TRAINING_SHARE = 0.95
+"""Of a step's longest time, what its TrainJob may take."""
 ORCHESTRATOR = PoolConfig(labels={"any": "any"}, cores=0.25, memory="1Gi")
 """What the pod that starts the steps takes; its nodes are those of the default pool."""
 
@@ -189,7 +191,8 @@ def train_job_template(stack: KubernetesStack) -> Template:
         mounts=mounts,
         service_account=stack.service_accounts.step,
         labels=queue,
-        deadline_seconds=60.0 * jobs.step_deadline_minutes,
+        # Sooner than the step's own, whose pod would leave it for a next one that does not come.
+        deadline_seconds=TRAINING_SHARE * 60.0 * jobs.step_deadline_minutes,
         disruptions=jobs.disruptions,
         poll_seconds=jobs.poll_seconds,
     )

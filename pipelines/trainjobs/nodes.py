@@ -17,7 +17,7 @@ from pipelines.trainjobs.following import Follower, TrainJobError, facts, say
 from pipelines.trainjobs.manifest import manifest, name_of
 from pipelines.trainjobs.owner import Owner, owner
 from pipelines.trainjobs.recording import record
-from pipelines.trainjobs.submission import submitted
+from pipelines.trainjobs.submission import delete, submitted
 from pipelines.trainjobs.template import Template, given
 from saga.training.arm import ArmConfig
 from saga.training.configuration import DistributedConfig
@@ -37,6 +37,22 @@ def nodes_of(arm: ArmConfig, checkpoints: Path) -> Nodes | None:
         return None
     cluster = connect(ClusterConfig(template.namespace, in_cluster=True))
     return TrainJobNodes(cluster, template, checkpoints, arm.training.distributed)
+
+
+def abandon() -> None:
+    """Delete the TrainJob of this pod's step, if it has one: no other pod will follow it.
+
+    A cluster that does not let us is told of, not raised: the step is failing already.
+    """
+    template = given()
+    if template is None:
+        return
+    try:
+        cluster = connect(ClusterConfig(template.namespace, in_cluster=True))
+        ours = owner(cluster)
+        delete(cluster, name_of(ours.run, ours.step))
+    except Exception as error:  # noqa: BLE001 - whatever the reason, it is the user who must look
+        say(f"The step's TrainJob may go on: it could not be deleted ({error}).")
 
 
 @dataclass

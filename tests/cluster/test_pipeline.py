@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster.api import Object
 from tests.cluster.cluster import Cluster
-from tests.cluster.desk import CONFIG, Desk, Ended, accelerators, desk_at, step_of
+from tests.cluster.desk import CONFIG, Command, Desk, Ended, accelerators, desk_at, step_of
 from tests.cluster.jobs import conditions, evict, log
 from tests.cluster.naming import OTHERS
 
@@ -32,11 +32,20 @@ def desk(pools: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[D
 
 
 @pytest.fixture(scope="module")
-def alone(desk: Desk) -> Ended:
-    """The run on this machine, undisturbed; in another folder, so that nothing is shared."""
+def begun(desk: Desk) -> Command:
+    """The run on this machine, undisturbed; in another folder, so that nothing is shared.
+
+    It goes on while those on the cluster wait for this and that.
+    """
     folder = desk.folder.parent / "alone"
     folder.mkdir()
-    return replace(desk, folder=folder).run("run", str(CONFIG), "--json")
+    return replace(desk, folder=folder).start("run", str(CONFIG), "--json")
+
+
+@pytest.fixture(scope="module")
+def alone(begun: Command) -> Ended:
+    """The same at its end."""
+    return begun.end()
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Battered:
 
 
 @pytest.fixture(scope="module")
-def battered(desk: Desk) -> Battered:
+def battered(desk: Desk, begun: Command) -> Battered:
     """Pools by other names. The training is evicted, the orchestrator killed, the API server stopped."""
     stack = desk.stack("loopback", OTHERS)
     command = desk.start("run", str(CONFIG), "--stack", str(stack), "--json")

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.cluster.cluster import wait_for
-from tests.cluster.desk import CONFIG, PROJECT, Desk, Ended
+from tests.cluster.desk import CONFIG, PROJECT, Command, Desk, Ended
 from tests.cluster.jobs import conditions
 from tests.cluster.trainer.jobs import job_sets, members, newest, placed, train_jobs, two_nodes
 
@@ -35,22 +35,29 @@ print(json.dumps({name: facts for name, facts in found.items() if facts}))
 
 
 @pytest.fixture(scope="module")
-def whole(desk: Desk, spread: Path) -> Ended:
+def begun(desk: Desk) -> tuple[Command, Path]:
+    """The run on one machine, by one process, and its folder; it goes on beside the other."""
+    folder = desk.folder.parent / "alone"
+    folder.mkdir()
+    here = Desk(desk.cluster, desk.space, folder, desk.kubeconfig)
+    given = [word for key, value in RATES.items() for word in ("--set", f"{key}={value}")]
+    return here.start("run", str(CONFIG), "--json", *given), folder
+
+
+@pytest.fixture(scope="module")
+def alone(begun: tuple[Command, Path]) -> tuple[Ended, Path]:
+    """The same at its end."""
+    command, folder = begun
+    return command.end(), folder
+
+
+@pytest.fixture(scope="module")
+def whole(desk: Desk, spread: Path, begun: tuple[Command, Path]) -> Ended:
     """A run whose training step loses its own pod."""
     command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *two_nodes(**RATES))
     command.says("train_saga | train saga: ")
     desk.cluster.kill(desk.running("train_saga"))
     return command.end()
-
-
-@pytest.fixture(scope="module")
-def alone(desk: Desk) -> tuple[Ended, Path]:
-    """The same on one machine, by one process, and its folder."""
-    folder = desk.folder.parent / "alone"
-    folder.mkdir()
-    here = Desk(desk.cluster, desk.space, folder, desk.kubeconfig)
-    given = [word for key, value in RATES.items() for word in ("--set", f"{key}={value}")]
-    return here.run("run", str(CONFIG), "--json", *given), folder
 
 
 def weights(folder: Path, arm: str) -> dict[str, torch.Tensor]:

@@ -48,7 +48,7 @@ def test_it_is_told_what_the_stack_says_of_train_jobs(stack):
     template = given(env)
     assert template == train_job_template(stack)
     assert (template.namespace, template.runtime, template.pool) == ("saga", "saga", "gpu-train")
-    assert template.devices == 1 and template.deadline_seconds == 86400
+    assert template.devices == 1 and template.deadline_seconds == 0.95 * 86400
     assert VARIABLE not in template.env
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from pipelines.trainjobs.following import TrainJobError
-from pipelines.trainjobs.nodes import TrainJobNodes, nodes_of
+from pipelines.trainjobs.nodes import TrainJobNodes, abandon, nodes_of
 from pipelines.trainjobs.template import VARIABLE
 from saga.training.arm import ArmConfig
 from saga.training.configuration import DistributedConfig
@@ -70,3 +70,29 @@ def test_a_result_that_the_step_cannot_see_is_explained(nodes):
     ours, *_ = nodes
     with pytest.raises(TrainJobError, match="one and the same cache volume"):
         ours.perform(None)
+
+
+@pytest.fixture
+def in_cluster(api, template, monkeypatch):
+    monkeypatch.setattr("pipelines.trainjobs.nodes.connect", lambda _: api.cluster())
+    monkeypatch.setenv("HOSTNAME", "step-1")
+    api.put(PODS, step_pod())
+    monkeypatch.setenv(VARIABLE, template.written())
+
+
+def test_a_step_that_is_given_up_takes_its_train_job_along(in_cluster, api):
+    api.put(JOBS, train_job())
+    abandon()
+    assert api.deleted == [f"{JOBS}/{NAME}"]
+
+
+def test_a_train_job_that_cannot_be_deleted_is_told(in_cluster, api, capsys):
+    api.refused[f"{JOBS}/{NAME}"] = 403
+    abandon()
+    assert "may go on: it could not be deleted" in capsys.readouterr().out
+
+
+def test_other_steps_have_none(in_cluster, api, monkeypatch):
+    monkeypatch.delenv(VARIABLE)
+    abandon()
+    assert api.deleted == []
