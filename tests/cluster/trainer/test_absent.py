@@ -1,6 +1,6 @@
 """Without Kubeflow Trainer, with another version of it, or without the right: told before anything runs.
 
-These come before the tests for which it is installed; their cluster is the same.
+They have a cluster to themselves, or come before the tests for which it is installed.
 """
 
 import json

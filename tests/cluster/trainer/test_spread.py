@@ -118,7 +118,9 @@ def test_the_steps_own_pod_takes_no_accelerator(whole, desk):
 
 
 def test_ctrl_c_leaves_nothing(whole, desk, spread):
-    again = two_nodes(**{"training.seed": 9, "training.steps": 400})
+    # The candidate alone is another, and takes long.
+    theirs = {"baseline.seed": 0, "baseline.steps": 8} | RATES
+    again = two_nodes(**{"training.seed": 9, "training.steps": 400} | theirs)
     command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *again)
     command.says("train_saga | train saga: ")
     name = newest(desk)
