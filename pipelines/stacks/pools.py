@@ -38,7 +38,7 @@ STAYS = {
 """Annotations: no autoscaler takes a pod away to pack nodes tighter."""
 TRAINING_SHARE = 0.95
 """Of a step's longest time, what its TrainJob may take."""
-ORCHESTRATOR = PoolConfig(labels={"any": "any"}, cores=0.25, memory="1Gi")
+ORCHESTRATOR = PoolConfig(labels={"any": "any"}, cores=0.25, memory="2Gi")
 """What the pod that starts the steps takes; its nodes are those of the default pool."""
 
 FINAL = [INPUT, REFUSED, GIVEN_UP]

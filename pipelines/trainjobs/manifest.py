@@ -20,7 +20,16 @@ DIGEST = "saga.dev/digest"
 """Annotation: digest of what is asked for."""
 LONGEST = 40
 """Characters of a name: Kubernetes appends -node-0-<node>-<five> and allows 63."""
-PROGRAM = ("python", "-m", "saga.training.launch")
+FIRST = (
+    "\"$@\" & child=$!; trap 'kill -TERM $child' TERM; "
+    "while :; do wait $child; code=$?; kill -0 $child 2>/dev/null || exit $code; done"
+)
+"""A shell as the container's first process, which hands the request to end on, and ends as its child does.
+
+The kernel keeps signals from a first process that has no handler for them: python has none while it begins,
+torchrun none while machines wait for each other.
+"""
+PROGRAM = ("sh", "-c", FIRST, "sh", "python", "-m", "saga.training.launch")
 
 
 def name_of(run: str, step: str) -> str:

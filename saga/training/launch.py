@@ -13,15 +13,13 @@ has to know more, so this ends with
     1      anything else
 """
 
-import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from saga.errors import RefusedError, UserInputError
 
-LAUNCH, MODULE = "saga.training.launch", "saga.training.processes"
+MODULE = "saga.training.processes"
 TOLD = 128 + signal.SIGTERM
 FINAL = (UserInputError.exit_code, RefusedError.exit_code)
 
@@ -63,29 +61,6 @@ def exit_code(codes: Mapping[int, int]) -> int:
     return 1
 
 
-def as_first_process(command: Sequence[str]) -> int:
-    """Run a command as the child of a container's first process.
-
-    The kernel keeps signals from a first process that has no handler for them, and torchrun has none while
-    machines wait for each other. A child just ends.
-
-    Nothing heavy is imported before: a signal that comes then would be lost.
-
-    Args:
-        command: the program and its arguments.
-
-    Returns:
-        Its exit code; 128 and the signal's number where a signal ended it.
-    """
-    child = subprocess.Popen(command)
-    before = signal.signal(signal.SIGTERM, lambda number, frame: child.send_signal(number))
-    try:
-        code = child.wait()
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return 128 - code if code < 0 else code
-
-
 def _torchrun(arguments: list[str]) -> None:
     from torch.distributed.run import parse_args, run
 
@@ -93,6 +68,4 @@ def _torchrun(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    if os.getpid() == 1:
-        raise SystemExit(as_first_process([sys.executable, "-m", LAUNCH, *sys.argv[1:]]))
     raise SystemExit(launch(sys.argv[1:]))

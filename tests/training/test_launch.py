@@ -61,34 +61,3 @@ def test_wrong_input_of_a_process_is_the_exit_code_of_the_machine(tmp_path):
     )
     assert ended.returncode == 2, ended.stderr
     assert '"kind": "UserInputError"' in (tmp_path / "failure.json").read_text().replace("\n", "")
-
-
-FIRST = """
-import sys
-from saga.training.launch import as_first_process
-sys.exit(as_first_process([sys.executable, "-c", sys.argv[1]]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("child", "told", "code"),
-    [
-        ("print('up', flush=True); import time; time.sleep(60)", True, 143),
-        ("import sys; print('up', flush=True); sys.exit(3)", False, 3),
-        ("import os; print('up', flush=True); os.kill(os.getpid(), 9)", False, 137),
-    ],
-)
-def test_a_containers_first_process_hands_signals_on_and_ends_as_its_child(child, told, code):
-    with subprocess.Popen(
-        [sys.executable, "-c", FIRST, child], stdout=subprocess.PIPE, cwd=PROJECT
-    ) as first:
-        assert first.stdout is not None and first.stdout.readline() == b"up\n"
-        if told:
-            first.send_signal(signal.SIGTERM)
-        assert first.wait(30) == code
-
-
-def test_nothing_heavy_is_imported_before_signals_are_heard():
-    asked = "import saga.training.launch, sys; print('torch' in sys.modules)"
-    said = subprocess.check_output([sys.executable, "-c", asked], cwd=PROJECT, text=True)
-    assert said == "False\n"

@@ -1,10 +1,17 @@
 """A container's environment: what its pod says, resolved; nothing of the host's."""
 
 import base64
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from tests.cluster.api import Api, ApiError, Object
+
+MASTER_PORT = "PET_MASTER_PORT"
+"""Where the processes of a training meet: always the same port, because pods have networks of their own."""
+PORTS = range(12000, 20000)
+"""Below those that tests and connections are given."""
+GROUP = "jobset.sigs.k8s.io/jobset-name"
 
 
 class ConfigError(Exception):
@@ -32,7 +39,16 @@ def environment(
         value = _value(api, pod, container, entry)
         if value is not None:
             found[entry["name"]] = expanded(value, found)
+    if MASTER_PORT in found:
+        found[MASTER_PORT] = str(_meeting(api, pod))
     return found
+
+
+def _meeting(api: Api, pod: Object) -> int:
+    """A port for each group of pods and control plane: all pods have this machine's network."""
+    about = pod["metadata"]
+    group = (api.server, about["namespace"], about.get("labels", {}).get(GROUP, about["name"]))
+    return PORTS[zlib.crc32("/".join(group).encode()) % len(PORTS)]
 
 
 def expanded(text: str, known: Mapping[str, str]) -> str:

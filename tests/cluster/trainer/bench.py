@@ -185,7 +185,7 @@ class Bench:
         changed = json.loads(spread.read_text())
         here = str(self.desk.cache)
         changed["cache"] = {"host_path": here, "mount_path": here}
-        changed["jobs"]["poll_seconds"] = 0.5
+        changed["jobs"]["poll_seconds"] = 1.0
         path = self.desk.folder / "bench.yaml"
         path.write_text(json.dumps(changed))
         stack = read_stack(path)

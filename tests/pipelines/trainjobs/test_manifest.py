@@ -1,10 +1,13 @@
 """The TrainJob that a step asks for."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pipelines.trainjobs.manifest import DIGEST, LONGEST, manifest, name_of
+from pipelines.trainjobs.manifest import DIGEST, FIRST, LONGEST, manifest, name_of
 from pipelines.trainjobs.owner import Owner
 from pipelines.trainjobs.template import VARIABLE, Template, given
 from tests.pipelines.trainjobs.objects import NAME, RUN
@@ -30,7 +33,7 @@ def test_it_asks_for_nodes_processes_and_what_a_pod_of_the_pool_takes(template):
     trainer = made(template, processes=8)["spec"]["trainer"]
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 8)
     assert trainer["resourcesPerNode"]["limits"]["nvidia.com/gpu"] == "1"
-    assert trainer["command"] == ["python", "-m", "saga.training.launch", str(FOLDER)]
+    assert trainer["command"][-4:] == ["python", "-m", "saga.training.launch", str(FOLDER)]
     assert trainer["image"] == template.image
 
 
@@ -86,3 +89,21 @@ def test_names_are_names_of_kubernetes(step):
     import re
 
     assert re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name_of(RUN, step))
+
+
+@pytest.mark.parametrize(
+    ("child", "told", "code"),
+    [
+        ("print('up', flush=True); import time; time.sleep(60)", True, 143),
+        ("import signal as s; s.signal(15, lambda *_: exit(5)); print('up', flush=True); s.pause()", True, 5),
+        ("import sys; print('up', flush=True); sys.exit(3)", False, 3),
+        ("import os; print('up', flush=True); os.kill(os.getpid(), 9)", False, 137),
+    ],
+)  # fmt: skip
+def test_a_containers_first_process_hands_signals_on_and_ends_as_its_child(child, told, code):
+    command = ["sh", "-c", FIRST, "sh", sys.executable, "-c", child]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None and first.stdout.readline() == b"up\n"
+        if told:
+            first.send_signal(signal.SIGTERM)
+        assert first.wait(30) == code
