@@ -38,7 +38,7 @@ test-cluster: setup
 
 ## test-trainer  the same with Kubeflow Trainer: trainings on several nodes (Go builds its controllers too)
 test-trainer: setup
-	$(ON_CLUSTER) --numprocesses 2 --dist loadfile tests/cluster/trainer $(ARGS)
+	$(ON_CLUSTER) --numprocesses 2 --dist loadfile --no-loadscope-reorder tests/cluster/trainer $(ARGS)
 
 ## lint     ruff and mypy
 lint: setup

@@ -70,6 +70,7 @@ def connect(config: ClusterConfig) -> Cluster:
     except ImportError as error:
         raise UserInputError(INSTALL) from error
     _accept_rules_without_conditions()
+    _leave_loggers_alone()
     settings = client.Configuration()
     settings.retries = 1
     try:
@@ -105,6 +106,18 @@ def _accept_rules_without_conditions() -> None:
         rule._on_pod_conditions = conditions  # noqa: SLF001 - the client's own field
 
     Rule.on_pod_conditions = property(lambda rule: rule._on_pod_conditions, keep)  # noqa: SLF001
+
+
+def _leave_loggers_alone() -> None:
+    """Read objects in half the time.
+
+    The client makes its settings anew for every object that it reads, every label's and variable's
+    included, and each time sets the levels of its loggers, for which Python forgets what it knows of all
+    loggers.
+    """
+    from kubernetes import client
+
+    client.Configuration.debug = property(lambda settings: False, lambda settings, value: None)
 
 
 def _load(config: ClusterConfig, settings: "client.Configuration") -> None:

@@ -14,18 +14,19 @@ RULES = [
     {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}},
 ]
 READS = """
-import json, sys
+import json, logging, sys
 from types import SimpleNamespace
 from pipelines.stacks.cluster import connect
 from pipelines.stacks.configuration import ClusterConfig
 api = connect(ClusterConfig(context="here", namespace="saga")).api
 job = {"spec": {"podFailurePolicy": {"rules": json.loads(sys.argv[1])}, "template": {}}}
+logging.getLogger("urllib3").setLevel(logging.ERROR)
 read = api.deserialize(SimpleNamespace(data=json.dumps(job)), "V1Job")
-print(len(read.spec.pod_failure_policy.rules))
+print(len(read.spec.pod_failure_policy.rules), logging.getLogger("urllib3").level)
 """
 
 
-def test_a_job_whose_policy_has_rules_for_exit_codes_is_read(tmp_path):
+def test_a_job_with_rules_for_exit_codes_is_read_and_no_loggers_level_is_set(tmp_path):
     config = {
         "clusters": [{"name": "here", "cluster": {"server": "https://127.0.0.1:1"}}],
         "users": [{"name": "here", "user": {}}],
@@ -40,4 +41,4 @@ def test_a_job_whose_policy_has_rules_for_exit_codes_is_read(tmp_path):
         text=True,
         timeout=120,
     )
-    assert done.stdout == "2\n", done.stderr
+    assert done.stdout == "2 40\n", done.stderr
