@@ -19,7 +19,7 @@ class Naming:
     train: str = "gpu-train"
     """Pool of the training; a node has two accelerators."""
     judge: str = "gpu-eval"
-    """Pool of the evaluation; a node has one."""
+    """Pool of the evaluation; a node has two."""
     taint: Taint = Taint("nvidia.com/gpu", "present")
     """Taint of the nodes with accelerators."""
     resource: str = GPU
@@ -30,7 +30,7 @@ class Naming:
         return (
             NodeSpec(f"{self.plain}-0", {self.label: self.plain}),
             self._accelerated(self.train, 2),
-            self._accelerated(self.judge, 1),
+            self._accelerated(self.judge, 2),
         )
 
     def stack(self) -> Object:

@@ -100,8 +100,8 @@ def test_an_image_that_cannot_be_pulled_is_told_before_submission(desk):
 
 
 def test_a_run_says_what_it_waits_for_until_it_is_stopped(pools, desk, quota):
-    quota(1)
-    pools.api.create(jobs(desk.space), job("holds", "sleep 900", pool=OURS.judge, gpus=1))
+    quota(2)
+    pools.api.create(jobs(desk.space), job("holds", "sleep 900", pool=OURS.judge, gpus=2))
     pod_in(pools, desk.space, "holds", "Running")
     command = submitted(desk)
     assert f"exceeded quota: {QUOTA}" in command.says("load_dataset waits (FailedCreate)")

@@ -26,6 +26,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 # The paper's: rounding errors grow with them.
 RATES = {"training.optimizer.encoder_lr": 2e-5, "training.optimizer.pooler_lr": 1e-4}
+SMALLER = {
+    "dataset.synthetic.images_per_class": 4,
+    "dataset.synthetic.test_classes": 6,
+    "mining.pairs": 60,
+}
+SETTINGS = RATES | SMALLER
 # What a step's own record holds, read where the run was submitted.
 RECORD = """
 import json, sys
@@ -41,7 +47,9 @@ print(json.dumps({name: facts for name, facts in found.items() if facts}))
 @pytest.fixture(scope="module")
 def whole(desk: Desk, spread: Path) -> Ended:
     """A run whose training step loses its own pod."""
-    command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *two_nodes(**RATES))
+    command = desk.start(
+        "run", str(CONFIG), "--stack", str(spread), "--json", *two_nodes(**SETTINGS)
+    )
     command.says("train_saga | train saga: ")
     desk.cluster.kill(desk.running("train_saga"))
     return command.end()
@@ -53,7 +61,9 @@ def alone(desk: Desk, whole: Ended) -> Retriever:
     assert whole.code in (0, REFUSED), whole.said
     manifest = DatasetManifest.load(stored(desk, "load_dataset", "manifest"))
     here = desk.cache / manifest.root.relative_to("/cache")
-    arm = load_run_config(CONFIG, [f"{key}={value}" for key, value in RATES.items()]).candidate_arm
+    arm = load_run_config(
+        CONFIG, [f"{key}={value}" for key, value in SETTINGS.items()]
+    ).candidate_arm
     pairs = PairSet.load(stored(desk, "mine_pairs", "pairs"))
     encoder, _ = train(arm, manifest.with_root(here), pairs)
     return encoder
@@ -118,7 +128,7 @@ def test_the_steps_own_pod_takes_no_accelerator(whole, desk):
 
 def test_ctrl_c_leaves_nothing(whole, desk, spread):
     # The candidate alone is another, and takes long.
-    theirs = {"baseline.seed": 0, "baseline.steps": 8} | RATES
+    theirs = {"baseline.seed": 0, "baseline.steps": 8} | SETTINGS
     again = two_nodes(**{"training.seed": 9, "training.steps": 400} | theirs)
     command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *again)
     command.says("train_saga | TrainJob ")
