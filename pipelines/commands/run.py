@@ -67,9 +67,8 @@ def command_line(config: Path | None, settings: list[str], stack: str = LOCAL) -
 
 def resume_hint(config: Path | None, settings: list[str], stack: str = LOCAL) -> str:
     """What to do after Ctrl-C."""
-    where = "" if stack == LOCAL else "The run was told to stop there too. "
     return (
-        f"{where}What was finished is kept, and training goes on from its last checkpoint: "
+        "What was finished is kept, and training goes on from its last checkpoint: "
         f"{command_line(config, settings, stack)}"
     )
 

@@ -160,13 +160,11 @@ class Follower:
     def _unanswered(self, error: Exception) -> None:
         if self._silent_since is None:
             self._silent_since = self.clock()
-            self.tell(
-                f"No answer from the cluster or its server ({_short(error)}); waiting for it."
-            )
+            self.tell(f"No answer from the cluster or its server ({short(error)}); waiting for it.")
         if self.clock() - self._silent_since >= PATIENCE_SECONDS:
             raise UserInputError(
                 f"No answer from the cluster {self.stack.cluster.context or ''} or its server for "
-                f"{PATIENCE_SECONDS / 60:.0f} minutes ({_short(error)}). The run may go on there; "
+                f"{PATIENCE_SECONDS / 60:.0f} minutes ({short(error)}). The run may go on there; "
                 f"its Jobs have the label {RUN}={self.run_id}."
             ) from error
 
@@ -178,25 +176,42 @@ class Follower:
 
 def end(stack: KubernetesStack, cluster: Cluster, run_id: str) -> None:
     """Delete a run's Jobs, pods and token, and note it as failed."""
+    delete_jobs(cluster, run_id)
+    note_end(stack, cluster, run_id)
+
+
+def delete_jobs(cluster: Cluster, run_id: str) -> None:
+    """Delete a run's Jobs that are not over, with their pods; the one that makes the others first."""
+    space, deleted = cluster.namespace, set[str]()
+    for _ in range(2):  # it may have made another meanwhile
+        jobs = cluster.batch.list_namespaced_job(space, label_selector=f"{RUN}={run_id}").items
+        for job in sorted(jobs, key=lambda job: step_of(job) != ORCHESTRATOR):
+            if not finished(job) and job.metadata.name not in deleted:
+                deleted.add(job.metadata.name)
+                found(
+                    cluster.batch.delete_namespaced_job,
+                    job.metadata.name,
+                    space,
+                    propagation_policy="Foreground",
+                )
+
+
+def note_end(stack: KubernetesStack, cluster: Cluster, run_id: str) -> None:
+    """Delete a run's token, and tell ZenML that it failed: nothing else of it will."""
     from uuid import UUID
 
     from zenml.client import Client
     from zenml.orchestrators.publish_utils import publish_failed_pipeline_run
 
-    space, selector = cluster.namespace, f"{RUN}={run_id}"
-    for job in cluster.batch.list_namespaced_job(space, label_selector=selector).items:
-        found(
-            cluster.batch.delete_namespaced_job,
-            job.metadata.name,
-            space,
-            propagation_policy="Foreground",
-        )
     snapshot = Client().get_pipeline_run(run_id).snapshot
     if stack.server is not None and stack.server.token_as_secret and snapshot is not None:
-        found(cluster.core.delete_namespaced_secret, f"zenml-token-{snapshot.id}", space)
+        found(
+            cluster.core.delete_namespaced_secret, f"zenml-token-{snapshot.id}", cluster.namespace
+        )
     publish_failed_pipeline_run(UUID(run_id))
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """An error in a line."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}{': ' + lines[0][:160] if lines else ''}"

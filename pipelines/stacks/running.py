@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from pipelines.stacks.cluster import connect
+from pipelines.stacks.cluster import Cluster, connect
 from pipelines.stacks.configuration import KubernetesStack
 from pipelines.stacks.failure import failure_of
-from pipelines.stacks.following import Follower, say
+from pipelines.stacks.following import Follower, delete_jobs, note_end, say, short
 from pipelines.stacks.pools import placed
+from pipelines.stacks.waiting import RUN
 from saga.errors import UserInputError
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def run_on_cluster(
     try:
         ended = follower.follow()
     except KeyboardInterrupt:
-        stop(str(run.id))
+        stop(stack, cluster, str(run.id))
         raise
     except RuntimeError as error:
         return str(run.id), error
@@ -69,10 +70,37 @@ def submit(
     return run, len(ours.invocations)
 
 
-def stop(run_id: str) -> None:
-    """Stop a run; its pods get their grace to save what they have."""
+def stop(stack: KubernetesStack, cluster: Cluster, run_id: str) -> None:
+    """Stop a run and say what came of it; its pods get their grace to save what they have.
+
+    ZenML does that, and notes what was stopped. Where it cannot (its server or database does not answer, or
+    the run has not begun), the run's Jobs are deleted.
+    """
     from zenml.client import Client
     from zenml.utils.run_utils import stop_run
 
-    with suppress(Exception):  # it may be over, or the server gone; Ctrl-C must end this command
-        stop_run(Client().get_pipeline_run(run_id), graceful=False)
+    try:
+        run = Client().get_pipeline_run(run_id)
+        if run.status.is_finished:
+            return
+        stop_run(run, graceful=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing may go on unnoticed
+        say(f"ZenML could not stop the run ({short(error)}).")
+        _end(stack, cluster, run_id)
+    else:
+        say("The run was told to stop there too.")
+
+
+def _end(stack: KubernetesStack, cluster: Cluster, run_id: str) -> None:
+    try:
+        delete_jobs(cluster, run_id)
+    except Exception as error:  # noqa: BLE001 - Ctrl-C must end this command; the user must know
+        say(
+            f"Its Jobs could not be deleted either ({short(error)}), and may go on. When "
+            f"{stack.cluster.context or 'the cluster'} answers: kubectl --namespace {cluster.namespace} "
+            f"delete jobs --selector {RUN}={run_id}"
+        )
+        return
+    say("Its Jobs were deleted instead: the run is stopped there too.")
+    with suppress(Exception):
+        note_end(stack, cluster, run_id)

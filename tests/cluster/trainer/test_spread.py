@@ -6,13 +6,12 @@ What happens to TrainJobs themselves is in test_trainjobs.py.
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.answer import INTERRUPTED, REFUSED
+from pipelines.answer import REFUSED
 from pipelines.configuration import load_run_config
 from saga.data.manifest import DatasetManifest
 from saga.encoders.retriever import Retriever
@@ -45,39 +44,15 @@ print(json.dumps({name: facts for name, facts in found.items() if facts}))
 """
 
 
-@dataclass(frozen=True)
-class Runs:
-    """Two of them, on one cluster."""
-
-    whole: Ended
-    """Its training step lost its own pod."""
-    stopped: Ended
-    """Ctrl-C ended it as soon as it had a TrainJob."""
-    train_job: str
-    """Name of that TrainJob."""
-
-
 @pytest.fixture(scope="module")
-def runs(desk: Desk, spread: Path) -> Runs:
-    """The second begins when the first needs its nodes no more."""
-    given = ["run", str(CONFIG), "--stack", str(spread), "--json"]
-    first = desk.start(*given, *two_nodes(**SETTINGS))
-    first.says("train_saga | train saga: ")
+def whole(desk: Desk, spread: Path) -> Ended:
+    """A run whose training step loses its own pod."""
+    command = desk.start(
+        "run", str(CONFIG), "--stack", str(spread), "--json", *two_nodes(**SETTINGS)
+    )
+    command.says("train_saga | train saga: ")
     desk.cluster.kill(desk.running("train_saga"))
-    first.says("evaluate_saga | ")
-    # The candidate alone is another.
-    theirs = {"baseline.seed": 0, "baseline.steps": 8} | SETTINGS
-    second = desk.start(*given, *two_nodes(**{"training.seed": 9, "training.steps": 400} | theirs))
-    second.says("train_saga | TrainJob ")
-    name = newest(desk)
-    second.interrupt()
-    return Runs(first.end(), second.end(), name)
-
-
-@pytest.fixture(scope="module")
-def whole(runs: Runs) -> Ended:
-    """The run whose training step lost its own pod."""
-    return runs.whole
+    return command.end()
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +70,8 @@ def alone(desk: Desk, whole: Ended) -> Retriever:
 
 
 def stored(desk: Desk, step: str, artifact: str) -> Path:
-    """The content of an artifact of that name in a desk's store; both runs have the same data and pairs."""
-    found, *_ = desk.folder.glob(f".saga/zenml/local_stores/*/{step}/{artifact}/*/*/content")
+    """The content of the one artifact of that name in a desk's store."""
+    (found,) = desk.folder.glob(f".saga/zenml/local_stores/*/{step}/{artifact}/*/*/content")
     return found
 
 
@@ -113,14 +88,6 @@ def recorded(desk: Desk, run: str) -> dict[str, Any]:
     assert said.returncode == 0, said.stderr
     found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
     return found
-
-
-def test_ctrl_c_leaves_nothing(runs, desk):
-    name = runs.train_job
-    assert runs.stopped.code == INTERRUPTED
-    wait_for(lambda: not members(desk, name), "its pods to go", 180)
-    wait_for(lambda: name not in [j["metadata"]["name"] for j in train_jobs(desk)], "it to go", 60)
-    assert name not in [item["metadata"]["name"] for item in job_sets(desk)]
 
 
 def test_the_weights_are_those_of_one_process(whole, alone, desk, record_property):
@@ -157,3 +124,17 @@ def test_the_step_remembers_its_train_job(whole, desk):
 def test_the_steps_own_pod_takes_no_accelerator(whole, desk):
     own = [p for p in desk.pods("train_saga") if p["spec"]["serviceAccountName"] == "saga-training"]
     assert len(own) == 2 and {placed(pod) for pod in own} == {("cpu-0", 0)}
+
+
+def test_ctrl_c_leaves_nothing(whole, desk, spread):
+    # The candidate alone is another, and takes long.
+    theirs = {"baseline.seed": 0, "baseline.steps": 8} | SETTINGS
+    again = two_nodes(**{"training.seed": 9, "training.steps": 400} | theirs)
+    command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *again)
+    command.says("train_saga | TrainJob ")
+    name = newest(desk)
+    command.interrupt()
+    command.end()
+    wait_for(lambda: not members(desk, name), "its pods to go", 180)
+    wait_for(lambda: name not in [j["metadata"]["name"] for j in train_jobs(desk)], "it to go", 60)
+    assert name not in [item["metadata"]["name"] for item in job_sets(desk)]

@@ -104,4 +104,4 @@ def test_the_command_that_repeats_a_run_names_its_stack():
 
     assert command_line(None, ["a=b"], "our.yaml") == "saga run --stack our.yaml --set a=b"
     assert command_line(None, [], "local") == "saga run"
-    assert "told to stop there" in resume_hint(None, [], "our.yaml")
+    assert "saga run --stack our.yaml" in resume_hint(None, [], "our.yaml")
