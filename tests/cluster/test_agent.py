@@ -81,12 +81,12 @@ def test_without_the_toleration_nothing_lands_on_the_gpu_node(pools, space):
 
 
 def test_without_a_free_gpu_a_pod_waits_and_the_scheduler_says_why(pools, space):
-    pools.api.create(jobs(space), job("greedy", "true", pool="gpu-eval", gpus=2))
+    pools.api.create(jobs(space), job("greedy", "true", pool="gpu-eval", gpus=3))
     assert "Insufficient nvidia.com/gpu" in unschedulable(pools, space, "greedy")
 
 
 def test_a_waiting_pod_starts_when_the_gpu_is_given_back(pools, space):
-    pools.api.create(jobs(space), job("holds", "sleep 60", pool="gpu-eval", gpus=1))
+    pools.api.create(jobs(space), job("holds", "sleep 60", pool="gpu-eval", gpus=2))
     holder = pod_in(pools, space, "holds", "Running")
     pools.api.create(jobs(space), job("waits", "true", pool="gpu-eval", gpus=1))
     assert "Insufficient nvidia.com/gpu" in unschedulable(pools, space, "waits")
