@@ -73,9 +73,7 @@ def test_gradients_are_those_of_one_process(one, ranks, place):
         for name, gradient in ours.items():
             assert (gradient is None) == (theirs[name] is None), name
             if gradient is not None:
-                np.testing.assert_allclose(
-                    theirs[name], gradient, atol=1e-5, rtol=1e-4, err_msg=name
-                )
+                np.testing.assert_allclose(theirs[name], gradient, atol=1e-6, rtol=0, err_msg=name)
 
 
 def test_figures_are_those_of_one_process(one, ranks, place):
