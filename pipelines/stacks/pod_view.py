@@ -6,7 +6,6 @@ One line of JSON is the answer. Nothing heavy is imported: the pod is there for 
 """
 
 import json
-import secrets
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -47,14 +46,11 @@ def answer(lines: list[str]) -> dict[str, Any] | None:
 
 def _cache() -> Iterator[tuple[str, str]]:
     from pipelines.home import home
+    from pipelines.stacks.checks.outside import probed
 
-    probe = home() / f"saga-probe-{secrets.token_hex(8)}"
-    try:
-        probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        yield "cache", f"Pods cannot write to {probe.parent}: {error.strerror or error}."
+    why = probed(str(home()))
+    if why is not None:
+        yield "cache", f"Pods cannot write to {home()}: {why}"
 
 
 def _server(url: str | None) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
+from pipelines.stacks.following import short
 from pipelines.trainjobs.logs import Logs
 from pipelines.trainjobs.pods import Member, members
 from pipelines.trainjobs.state import State, Wanted, state_of
@@ -191,11 +192,11 @@ class Follower:
         now = self.clock()
         if self._silent_since is None:
             self._silent_since = now
-            self.tell(f"No answer from the cluster ({_short(error)}); waiting for it.")
+            self.tell(f"No answer from the cluster ({short(error)}); waiting for it.")
         if now - self._silent_since >= PATIENCE_SECONDS:
             raise TrainJobError(
                 f"no answer from the cluster for {PATIENCE_SECONDS / 60:.0f} minutes "
-                f"({_short(error)}); the TrainJob {self.name} may go on"
+                f"({short(error)}); the TrainJob {self.name} may go on"
             ) from error
 
 
@@ -203,11 +204,6 @@ def _seconds(moment: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(moment).timestamp()
-
-
-def _short(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}{': ' + lines[0][:160] if lines else ''}"
 
 
 def facts(train_job: TrainJob, wanted: Wanted, processes: int, starts: int) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_wrong_input_of_a_process_is_the_exit_code_of_the_machine(tmp_path):
     environment = {"PATH": os.environ["PATH"], "PET_NNODES": "1", "PET_NPROC_PER_NODE": "1"}
     ended = subprocess.run(
         [sys.executable, "-m", "saga.training.launch", str(tmp_path)],
-        cwd=Path(__file__).parents[2],
+        cwd=PROJECT,
         env=environment,
         capture_output=True,
         text=True,

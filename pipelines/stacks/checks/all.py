@@ -47,8 +47,11 @@ def check_stack(stack: StackConfig, *, quick: bool = False) -> list[Finding]:
         findings += _of_cluster(stack, cluster, quick)
     if cluster is None or _blocking(findings):
         return [*findings, image.unseen(stack, "something else is missing")]
-    look = partial(image.image, stack, cluster, store=not quick)
-    return [*findings, *told("image", "The image", look)]
+    return [*findings, *_image(stack, cluster, store=not quick)]
+
+
+def _image(stack: KubernetesStack, cluster: Cluster, *, store: bool) -> Iterator[Finding]:
+    return told("image", "The image", partial(image.image, stack, cluster, store=store))
 
 
 def _blocking(findings: Iterable[Finding]) -> list[Finding]:
@@ -70,8 +73,7 @@ def require_image(stack: KubernetesStack, source: str) -> None:
     Raises:
         UserInputError: if a pod of it cannot start, or holds another version of saga.
     """
-    look = partial(image.image, stack, connect(stack.cluster), store=False)
-    _required(list(told("image", "The image", look)), source)
+    _required(list(_image(stack, connect(stack.cluster), store=False)), source)
 
 
 def _required(findings: list[Finding], source: str) -> list[Finding]:
