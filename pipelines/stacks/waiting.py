@@ -25,14 +25,16 @@ HOPELESS = (
     "CreateContainerConfigError",
 )
 """Reasons of a waiting container that waiting does not cure."""
-TOLD = (
-    "FailedCreate",
-    "FailedScheduling",
-    "FailedMount",
-    "FailedAttachVolume",
-    "NotTriggerScaleUp",
-)
-"""Reasons of events that say why a pod does not start."""
+UNSCHEDULABLE = "Unschedulable"
+TOLD = {
+    "FailedCreate": "FailedCreate",
+    "FailedScheduling": UNSCHEDULABLE,
+    "FailedMount": "FailedMount",
+    "FailedAttachVolume": "FailedAttachVolume",
+    "NotTriggerScaleUp": "NotTriggerScaleUp",
+}
+"""Events that say why a pod does not start, and the reason that it is: the scheduler writes its event some
+milliseconds before the pod's condition, and both are one reason."""
 EVENTS = 500
 
 
@@ -116,7 +118,7 @@ def _waiting(job: Any, pods: Sequence[Any]) -> Waiting | None:
             return Waiting(step, name, waiting.reason, waiting.message or waiting.reason)
     for condition in newest.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
-            reason = condition.reason or "Unschedulable"
+            reason = condition.reason or UNSCHEDULABLE
             return Waiting(step, name, reason, condition.message or reason)
     return Waiting(step, name, "Starting", "its container is being made")
 
@@ -139,7 +141,8 @@ def _with_events(waiting: Waiting, events: Sequence[Any], pods: Sequence[Any]) -
     if not telling:
         return waiting
     newest = max(telling, key=_when)
-    return Waiting(waiting.step, waiting.job, newest.reason, newest.message or newest.reason)
+    reason = TOLD[newest.reason]
+    return Waiting(waiting.step, waiting.job, reason, newest.message or reason)
 
 
 def _lives(pod: Any) -> bool:

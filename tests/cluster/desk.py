@@ -88,7 +88,10 @@ class Command:
             assert found or not over, f"the command ended before {what}:\n{self.said}"
             return found
 
-        return wait_for(look_on, what, RUN_SECONDS)
+        try:
+            return wait_for(look_on, what, RUN_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.said}") from None
 
     def says(self, text: str) -> str:
         """What it said, as soon as that is in it."""

@@ -30,6 +30,13 @@ def test_the_schedulers_words_reach_the_user(api):
     ]
 
 
+def test_the_schedulers_event_is_the_same_reason_as_the_condition_that_follows_it(api):
+    events = [event("a-1", "FailedScheduling", NO_GPU)]
+    before = found(api, [job("a", "train_saga")], [pod("a-1", "a")], events)
+    after = found(api, [job("a", "train_saga")], [pod("a-1", "a", scheduled=NO_GPU)], events)
+    assert before == after == [Waiting("train_saga", "a", "Unschedulable", NO_GPU)]
+
+
 def test_a_used_up_quota_is_an_event_of_the_job(api):
     events = [
         event("a", "SuccessfulCreate", "made"),
