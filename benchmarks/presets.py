@@ -19,8 +19,9 @@ from saga.encoders.preprocess import ImagePreprocessor
 from saga.encoders.towers import tower_of
 from saga.losses.configuration import MetricLossConfig
 from saga.supervisors.backbone import BACKBONES
-from saga.supervisors.checkpoint import EMBEDDED, Checkpoint, choose_device, load_checkpoint
+from saga.supervisors.checkpoint import Checkpoint, choose_device, load_checkpoint
 from saga.supervisors.configuration import RolloutConfig, SupervisorConfig
+from saga.supervisors.source import EMBEDDED
 from saga.training.arm import ArmConfig
 from saga.training.configuration import LossWeights, TrainingConfig
 

@@ -1,7 +1,7 @@
 """Looks at what a configuration points to, before anything heavy is imported.
 
-The supervisor's loader makes the same checks and more; here they cost milliseconds, and a run does
-not get to its training only to learn that the supervisor lacks a tokenizer.
+The supervisor's loader checks more; here it costs milliseconds, and a run does not get to its training
+only to learn that the supervisor lacks a tokenizer.
 """
 
 import json
@@ -10,15 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import saga.supervisors
 from pipelines.configuration import RunConfig, gate_policy_path
 from saga.data.configuration import DatasetConfig
 from saga.errors import UserInputError
 from saga.supervisors.configuration import SupervisorConfig
-
-EMBEDDED = Path(str(saga.supervisors.__file__)).parent / "embedded"
-TOKENIZERS = ("tokenizer.json", "vocab.json", "tokenizer.model")
-PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
+from saga.supervisors.source import resolve_model
 
 
 def check_inputs(run: RunConfig) -> None:
@@ -67,20 +63,11 @@ def _nodes(run: RunConfig) -> Iterator[str]:
 
 
 def _supervisor(supervisor: SupervisorConfig) -> Iterator[str]:
-    embedded = supervisor.model == "embedded"
-    folder = EMBEDDED if embedded else Path(os.path.expanduser(supervisor.model))
-    if not os.path.isdir(folder):  # a hub id, or what the loader refuses
+    try:
+        folder = Path(resolve_model(supervisor.model))
+    except UserInputError as error:
+        yield from str(error).splitlines()
         return
-    for names, what in (
-        (("config.json",), "config.json"),
-        (TOKENIZERS, "tokenizer (tokenizer.json)"),
-        (PREPROCESSORS, "preprocessor_config.json"),
-    ):
-        if not any((folder / name).is_file() for name in names):
-            yield (
-                f"supervisor.model: the folder {supervisor.model} holds no {what}. Save model, "
-                "tokenizer and processor into one folder (save_pretrained of each), then give it."
-            )
     depth, layer = _from_config(folder, _depth), supervisor.attention_layer
     if depth is not None and layer is not None and layer >= depth:
         yield (

@@ -4,9 +4,9 @@ from functools import cache
 from pathlib import Path
 
 from saga.files import digest_of, sha256_file
-from saga.supervisors.checkpoint import supervisor_digest
 from saga.supervisors.configuration import SupervisorConfig
 from saga.supervisors.prompts import load_prompt
+from saga.supervisors.source import supervisor_digest
 
 
 def bound_digests(supervisor: SupervisorConfig) -> dict[str, str]:

@@ -58,8 +58,8 @@ def _summary_problems(trace: Trace) -> list[str]:
 
 def check_supervisor(trace: Trace) -> list[Finding]:
     """The supervisor's files, where they are at hand."""
-    from saga.supervisors.checkpoint import supervisor_digest
     from saga.supervisors.configuration import SupervisorConfig
+    from saga.supervisors.source import supervisor_digest
 
     section = trace.settings.get("supervisor")
     made = provenance(trace.encoder.facts).get("supervisor_files")

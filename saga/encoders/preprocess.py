@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoImageProcessor
 
 from saga.errors import UserInputError
 
@@ -49,6 +48,8 @@ class ImagePreprocessor:
         Raises:
             UserInputError: if it has no image preprocessing.
         """
+        from transformers import AutoImageProcessor
+
         try:
             processor = AutoImageProcessor.from_pretrained(model, backend="pil")
         except (OSError, ValueError, KeyError) as error:

@@ -222,6 +222,6 @@ def by_arm(cells: Iterable[Cell]) -> Iterator[tuple[tuple[str, str], list[Cell]]
 
 @cache
 def _supervisor_files(config: SupervisorConfig) -> str:
-    from saga.supervisors.checkpoint import supervisor_digest
+    from saga.supervisors.source import supervisor_digest
 
     return supervisor_digest(config)

@@ -8,14 +8,16 @@ Shapes: P pairs, S sequence, N tokens of one image, D token width, V vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import Cache
 
 from saga.encoders.tower import VisionTokens
 from saga.errors import UserInputError
+
+if TYPE_CHECKING:
+    from transformers import Cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Backbone:
         embeds_BSD: Tensor,
         positions_RBS: Tensor,
         mask_B1ST: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: "Cache | None" = None,
         visual: Visual | None = None,
     ) -> Tensor:
         """Final hidden states (B, S, D) of the frozen decoder.
@@ -170,7 +172,7 @@ class Qwen3VLBackbone(Backbone):
         embeds_BSD: Tensor,
         positions_RBS: Tensor,
         mask_B1ST: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: "Cache | None" = None,
         visual: Visual | None = None,
     ) -> Tensor:
         """See the base class. Three rows of positions: a fourth would switch on packed masking."""
@@ -209,7 +211,7 @@ class InternVLBackbone(Backbone):
         embeds_BSD: Tensor,
         positions_RBS: Tensor,
         mask_B1ST: Tensor | None = None,
-        cache: Cache | None = None,
+        cache: "Cache | None" = None,
         visual: Visual | None = None,
     ) -> Tensor:
         """See the base class."""

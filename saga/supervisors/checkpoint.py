@@ -5,14 +5,13 @@ backbone, the tokenizer's chat format and the image preprocessing that belongs t
 """
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from saga.encoders.preprocess import ImagePreprocessor
 from saga.encoders.tower import VisionTower
@@ -21,9 +20,7 @@ from saga.errors import UserInputError
 from saga.files import digest_of, file_digests
 from saga.supervisors.backbone import BACKBONES, Backbone
 from saga.supervisors.configuration import SupervisorConfig
-
-EMBEDDED = Path(__file__).parent / "embedded"
-"""The tiny supervisor that ships with the project."""
+from saga.supervisors.source import resolve_model
 
 PAPER_DEPTH = 26 / 36
 """Relative depth of the layer whose attention the paper uses."""
@@ -41,35 +38,6 @@ class Checkpoint:
     """Resize and normalisation that belong to the tower."""
     digest: str
     """Of the folder's files, or of hub id and commit."""
-
-
-def resolve_model(model: str) -> str:
-    """Folder or hub id of a configured model.
-
-    Raises:
-        UserInputError: if it looks like a folder and is none, or lacks config.json or a tokenizer.
-    """
-    if model == "embedded":
-        return str(EMBEDDED)
-    folder = Path(model).expanduser()
-    if not folder.exists():
-        if model.startswith((".", "/", "~")) or model.count("/") != 1 or os.sep not in model:
-            raise UserInputError(
-                f"supervisor.model: {model} is not a folder here. Give a folder with config.json, "
-                'tokenizer and weights, a hub id such as Qwen/Qwen3-VL-8B-Instruct, or "embedded".'
-            )
-        return model
-    for names, what in (
-        (("config.json",), "config.json"),
-        (("tokenizer.json", "vocab.json", "tokenizer.model"), "a tokenizer (tokenizer.json)"),
-        (("preprocessor_config.json", "processor_config.json"), "preprocessor_config.json"),
-    ):
-        if not any((folder / name).is_file() for name in names):
-            raise UserInputError(
-                f"supervisor.model: the folder {model} holds no {what}. Save model, tokenizer and "
-                "processor into one folder (save_pretrained of each), then give that folder."
-            )
-    return str(folder)
 
 
 def attention_layer(config: SupervisorConfig, depth: int) -> int:
@@ -107,6 +75,8 @@ def load_checkpoint(config: SupervisorConfig) -> Checkpoint:
         UserInputError: if the folder is incomplete or was altered, the family is not supported, the
             attention layer is beyond the depth, or the hub cannot be reached.
     """
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoTokenizer
+
     source = resolve_model(config.model)
     local = Path(source).is_dir()
     with _quiet():
@@ -141,14 +111,6 @@ def load_checkpoint(config: SupervisorConfig) -> Checkpoint:
         preprocessor=ImagePreprocessor.from_pretrained_folder(source, config.image_size),
         digest=digest,
     )
-
-
-def supervisor_digest(config: SupervisorConfig) -> str:
-    """Digest of a supervisor's files without loading it; of the hub id when it is not a folder."""
-    source = resolve_model(config.model)
-    if Path(source).is_dir():
-        return digest_of(file_digests(Path(source)))
-    return digest_of({"hub": source})
 
 
 def _from_source(auto: Any, source: str, given: str, **options: Any) -> Any:
@@ -198,14 +160,16 @@ def _check_unaltered(folder: Path) -> None:
         )
 
 
-class _quiet:  # noqa: N801
+@contextmanager
+def _quiet() -> Iterator[None]:
     """Silence transformers' progress bars and load reports for a while."""
+    from transformers.utils import logging
 
-    def __enter__(self) -> None:
-        self.verbosity = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        transformers_logging.set_verbosity(self.verbosity)
-        transformers_logging.enable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
 
 from saga.supervisors.backbone import Backbone
 from saga.supervisors.packing import Packing, pack
@@ -49,6 +48,9 @@ _ACTIVE: ContextVar[Attention] = ContextVar("attention over packed completions")
 @contextmanager
 def attend_with(backbone: Backbone, attention: Attention) -> Iterator[None]:
     """The language model attends like this for as long as it is open."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, _forward)
     config = backbone.language.config
     before, token = config._attn_implementation, _ACTIVE.set(attention)
     config._attn_implementation = NAME
@@ -175,6 +177,3 @@ def _forward(
     """The interface of transformers: (P, S, H, D) and no weights."""
     assert attention_mask is None, "the packing says who sees whom"
     return _ACTIVE.get()(module, query, key, value, scaling), None
-
-
-AttentionInterface.register(NAME, _forward)

@@ -24,7 +24,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from saga.encoders.tower import VisionTokens
 from saga.supervisors.backbone import Backbone, Prefix
@@ -133,6 +132,8 @@ def _prefill(
     Yields:
         the first pair, keys and values of each layer, and the last hidden states (pairs, E).
     """
+    from transformers import DynamicCache
+
     P = a.tokens_BND.shape[0]
     budget = PREFILL_TOKENS.get(backbone.device.type, PREFILL_TOKENS["cuda"])
     for chunk in torch.arange(P).split(max(1, budget // len(prefix))):

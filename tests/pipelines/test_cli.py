@@ -92,6 +92,17 @@ def test_help_and_a_wrong_configuration_are_answered_without_heavy_imports(argum
     assert modules_after(*arguments) == (code, set())
 
 
+def test_whoever_only_arranges_steps_or_passes_encoders_on_does_not_wait_for_transformers(tmp_path):
+    script = tmp_path / "arranges.py"
+    script.write_text(
+        "import sys, pipelines.train_and_judge\nsys.exit('transformers' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_help_names_every_command_and_the_exit_codes(capsys):
     assert exit_code("--help") == 0
     out = " ".join(capsys.readouterr().out.split())

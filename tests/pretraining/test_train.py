@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from saga.data.synthetic.attributes import ATTRIBUTES, values_of
 from saga.encoders.towers.qwen3_vl import Qwen3VLTower
-from saga.supervisors.checkpoint import EMBEDDED
 from saga.supervisors.pretraining.card import model_card
 from saga.supervisors.pretraining.configuration import PretrainingConfig, Stage
 from saga.supervisors.pretraining.model import build_model, preprocessor_config
@@ -25,6 +24,7 @@ from saga.supervisors.pretraining.train import (
     Pretrainer,
     build_supervisor,
 )
+from saga.supervisors.source import EMBEDDED
 
 STAGE = Stage(32, steps=3, learning_rate=1e-2, groups=2, probe_weight=0.5, probe_decays=True)
 TINY = PretrainingConfig(stages=(STAGE,), groups_per_step=2, held_out_groups=2, workers=1)

@@ -8,15 +8,9 @@ import torch
 
 from saga.errors import UserInputError
 from saga.files import file_digests, write_json
-from saga.supervisors.checkpoint import (
-    EMBEDDED,
-    attention_layer,
-    choose_device,
-    load_checkpoint,
-    resolve_model,
-    supervisor_digest,
-)
+from saga.supervisors.checkpoint import attention_layer, choose_device, load_checkpoint
 from saga.supervisors.configuration import SupervisorConfig
+from saga.supervisors.source import supervisor_digest
 from tests.checkpoints import write_tiny_qwen3_vl
 
 
@@ -83,20 +77,6 @@ def test_a_named_layer_is_taken_and_one_beyond_the_depth_refused(folder):
 # What is refused ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "name, what",
-    [
-        ("config.json", "config.json"),
-        ("tokenizer.json", "a tokenizer"),
-        ("preprocessor_config.json", "preprocessor_config.json"),
-    ],
-)
-def test_a_missing_file_is_named(folder, name, what):
-    (folder / name).unlink()
-    with pytest.raises(UserInputError, match=f"holds no {what}"):
-        loaded(folder)
-
-
 def test_missing_weights_are_told(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserInputError, match="cannot load"):
@@ -160,17 +140,6 @@ def test_image_tokens_in_the_prompt_are_refused(checkpoint):
         checkpoint.backbone.prefix(f"Compare {token}.", (4, 4))
 
 
-@pytest.mark.parametrize("model", ["./absent", "/absent/model", "absent", "a/b/c", "~/absent"])
-def test_what_looks_like_a_folder_must_be_one(model):
-    with pytest.raises(UserInputError, match="is not a folder here"):
-        resolve_model(model)
-
-
-def test_a_hub_id_is_left_to_the_hub():
-    assert resolve_model("Qwen/Qwen3-VL-8B-Instruct") == "Qwen/Qwen3-VL-8B-Instruct"
-    assert resolve_model("embedded") == str(EMBEDDED)
-
-
 def test_a_folder_that_lists_digests_must_match_them(folder):
     write_json(folder / "digests.json", file_digests(folder))
     assert loaded(folder).digest
@@ -181,11 +150,6 @@ def test_a_folder_that_lists_digests_must_match_them(folder):
         UserInputError, match=r"altered: README\.md, generation_config\.json do not match"
     ):
         loaded(folder)
-
-
-def test_the_embedded_supervisor_is_as_it_was_released():
-    listed = json.loads((EMBEDDED / "digests.json").read_text())
-    assert file_digests(EMBEDDED, exclude=("digests.json",)) == listed
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch):

@@ -7,9 +7,9 @@ import pytest
 from transformers import AutoTokenizer
 
 from saga.errors import UserInputError
-from saga.supervisors.checkpoint import EMBEDDED
 from saga.supervisors.pretraining.tokenizer import answer_text, generic_answer_text
 from saga.supervisors.prompts import load_prompt
+from saga.supervisors.source import EMBEDDED
 from saga.supervisors.truth import (
     attribute_values,
     description_accuracy,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from saga.files import sha256_bytes, write_json
 from saga.mining.pairs import PairSet
-from saga.supervisors.checkpoint import supervisor_digest
+from saga.supervisors.source import supervisor_digest
 from saga.training.trainer import train
 from tests.training.made import EMBEDDED, made_arm, made_birds, made_pairs
 

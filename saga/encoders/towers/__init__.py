@@ -1,13 +1,16 @@
-"""One module per family of vision towers."""
+"""One module per family of vision towers; each is imported when a tower of it is made.
 
+They need transformers, which takes seconds to import; whoever only passes encoders on has no use for it.
+"""
+
+from importlib import import_module
 from typing import Any
 
 from saga.encoders.tower import VisionTower
-from saga.encoders.towers.internvl import InternVLTower
-from saga.encoders.towers.qwen3_vl import Qwen3VLTower
 from saga.errors import UserInputError
 
-TOWERS: dict[str, Any] = {tower.family: tower for tower in (Qwen3VLTower, InternVLTower)}
+TOWERS = {"qwen3_vl": "Qwen3VLTower", "internvl": "InternVLTower"}
+"""Class of each family, in the module of its name."""
 
 
 def build_tower(family: str, config: dict[str, Any]) -> VisionTower:
@@ -20,11 +23,15 @@ def build_tower(family: str, config: dict[str, Any]) -> VisionTower:
         raise UserInputError(
             f"encoder family {family!r} is not known; known are {', '.join(sorted(TOWERS))}."
         )
-    tower: VisionTower = TOWERS[family].from_config(config)
+    tower: VisionTower = _tower_class(family).from_config(config)
     return tower
 
 
 def tower_of(model: Any) -> VisionTower:
     """The tower of a loaded multimodal LLM; shares its weights."""
-    tower: VisionTower = TOWERS[model.config.model_type].of_model(model)
+    tower: VisionTower = _tower_class(model.config.model_type).of_model(model)
     return tower
+
+
+def _tower_class(family: str) -> Any:
+    return getattr(import_module(f"{__name__}.{family}"), TOWERS[family])

@@ -26,7 +26,6 @@ from saga.encoders.tower import VisionTokens
 from saga.encoders.towers.qwen3_vl import Qwen3VLTower
 from saga.files import file_digests, replace_folder, write_json, write_text
 from saga.supervisors.backbone import Qwen3VLBackbone
-from saga.supervisors.checkpoint import EMBEDDED
 from saga.supervisors.pretraining.card import model_card
 from saga.supervisors.pretraining.configuration import PretrainingConfig, Stage
 from saga.supervisors.pretraining.model import build_model, preprocessor_config
@@ -37,6 +36,7 @@ from saga.supervisors.pretraining.tokenizer import (
     generic_answer_text,
 )
 from saga.supervisors.pretraining.vocabulary import DRAWN_BIRDS, Combination
+from saga.supervisors.source import EMBEDDED
 
 PROMPT, GENERIC_PROMPT = DRAWN_BIRDS.prompt, DRAWN_BIRDS.generic_prompt
 ITEM, VERDICT_KEY = DRAWN_BIRDS.item, DRAWN_BIRDS.verdict_key

@@ -34,7 +34,7 @@ from saga.mining.configuration import MiningConfig
 from saga.mining.miner import mine_pairs as mine
 from saga.mining.pairs import PairSet
 from saga.retrieval.report import RetrievalReport
-from saga.supervisors.checkpoint import supervisor_digest
+from saga.supervisors.source import supervisor_digest
 from saga.training.arm import ArmConfig
 from saga.training.history import TrainingHistory
 from tests.e2e.command import TINY
