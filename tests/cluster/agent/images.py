@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from compileall import compile_dir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ PROJECT = Path(__file__).parents[3]
 # What a command needs of an operating system; nobody's home, no project.
 SYSTEM = ("bin", "etc", "lib", "lib32", "lib64", "libx32", "sbin", "usr")
 USER = 10001
+PACKAGES = ("saga", "steps", "pipelines", "materializers")
 # As in infra/docker: ZenML goes there before a step.
 APP = Path("/app")
 
@@ -38,7 +40,9 @@ Images = Callable[[str], Image | None]
 
 
 def project_image() -> Image:
-    """This project and the Python that runs the tests."""
+    """This project, compiled, and the Python that runs the tests."""
+    for folder in PACKAGES:
+        compile_dir(PROJECT / folder, quiet=2)
     environment, python = Path(sys.prefix), Path(sys.base_prefix)
     path = f"{environment}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return Image(
