@@ -17,7 +17,8 @@ from pipelines.stacks.checks.finding import found
 from pipelines.stacks.cluster import Cluster
 from pipelines.stacks.configuration import KubernetesStack
 from pipelines.stacks.logs import Logs
-from pipelines.stacks.waiting import ORCHESTRATOR, RUN, Waiting, finished, step_of, waiting_reasons
+from pipelines.stacks.objects import RUN, RunObjects, run_jobs, run_objects
+from pipelines.stacks.waiting import ORCHESTRATOR, Waiting, finished, step_of, waiting_reasons
 from saga.errors import UserInputError
 
 FAULTS = (AttributeError, TypeError, NameError, AssertionError)
@@ -77,7 +78,6 @@ class Follower:
         while True:
             run = self.look()
             if run is not None and run.status.is_finished:
-                self._tell_logs()
                 return run
             self.sleep(self.stack.jobs.poll_seconds)
 
@@ -92,9 +92,10 @@ class Follower:
 
         try:
             run = Client().get_pipeline_run(self.run_id)
-            waiting = [] if run.status.is_finished else waiting_reasons(self.cluster, self.run_id)
-            self._tell_logs()
-            failed = None if run.status.is_finished else self._failed_orchestrator()
+            now = run_objects(self.cluster, self.run_id)
+            waiting = [] if run.status.is_finished else waiting_reasons(self.cluster, now)
+            self._tell_logs(now)
+            failed = None if run.status.is_finished else _failed_orchestrator(now)
         except FAULTS:
             raise
         except Exception as error:  # noqa: BLE001 - server, network and cluster each have their own
@@ -128,21 +129,9 @@ class Follower:
             del self._told[step]
             self.tell(f"{step} has started")
 
-    def _tell_logs(self) -> None:
-        for step, line in self._logs.news():
+    def _tell_logs(self, now: RunObjects) -> None:
+        for step, line in self._logs.news(now.pods):
             self.tell(f"{step} | {line}")
-
-    def _failed_orchestrator(self) -> str | None:
-        """What Kubernetes says of the orchestrator's Job, where it failed."""
-        jobs = self.cluster.batch.list_namespaced_job(
-            self.cluster.namespace, label_selector=f"{RUN}={self.run_id}"
-        ).items
-        for job in jobs:
-            if step_of(job) == ORCHESTRATOR and finished(job):
-                for condition in job.status.conditions or []:
-                    if condition.type == "Failed":
-                        return str(condition.message or condition.reason)
-        return None
 
     def _give_up(self, waiting: list[Waiting], failed: str | None) -> None:
         for entry in waiting:
@@ -174,6 +163,16 @@ class Follower:
             self.tell("The cluster answers again.")
 
 
+def _failed_orchestrator(now: RunObjects) -> str | None:
+    """What Kubernetes says of the orchestrator's Job, where it failed."""
+    for job in now.jobs:
+        if step_of(job) == ORCHESTRATOR and finished(job):
+            for condition in job.status.conditions or []:
+                if condition.type == "Failed":
+                    return str(condition.message or condition.reason)
+    return None
+
+
 def end(stack: KubernetesStack, cluster: Cluster, run_id: str) -> None:
     """Delete a run's Jobs, pods and token, and note it as failed."""
     delete_jobs(cluster, run_id)
@@ -184,8 +183,7 @@ def delete_jobs(cluster: Cluster, run_id: str) -> None:
     """Delete a run's Jobs that are not over, with their pods; the one that makes the others first."""
     space, deleted = cluster.namespace, set[str]()
     for _ in range(2):  # it may have made another meanwhile
-        jobs = cluster.batch.list_namespaced_job(space, label_selector=f"{RUN}={run_id}").items
-        for job in sorted(jobs, key=lambda job: step_of(job) != ORCHESTRATOR):
+        for job in sorted(run_jobs(cluster, run_id), key=lambda job: step_of(job) != ORCHESTRATOR):
             if not finished(job) and job.metadata.name not in deleted:
                 deleted.add(job.metadata.name)
                 found(

@@ -1,11 +1,12 @@
 """What the pods of a run say, each line once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
-from pipelines.stacks.waiting import RUN, STEP
+from pipelines.stacks.objects import run_pods
+from pipelines.stacks.waiting import STEP
 
 TAIL_LINES = 200
 NEVER = ("Pending", "Unknown")
@@ -24,9 +25,13 @@ class Logs:
     _last: dict[str, list[str]] = field(default_factory=dict)
     _over: set[str] = field(default_factory=set)
 
-    def news(self) -> Iterator[tuple[str, str]]:
-        """Step and line, for every line since the last call."""
-        for pod in self._pods():
+    def news(self, pods: Iterable[Any]) -> Iterator[tuple[str, str]]:
+        """Step and line, for every line since the last call.
+
+        Args:
+            pods: the run's, as they are now.
+        """
+        for pod in pods:
             name = pod.metadata.name
             step = (pod.metadata.labels or {}).get(STEP)
             if step is None or name in self._over or pod.status.phase in NEVER:
@@ -45,19 +50,12 @@ class Logs:
         from urllib3.exceptions import HTTPError
 
         try:
-            pods = self._pods()
+            pods = run_pods(self.cluster, self.run_id)
         except (ApiException, HTTPError):
             return []
         own = [p for p in pods if (p.metadata.labels or {}).get(STEP) == step]
         own.sort(key=lambda pod: str(pod.metadata.creation_timestamp))
         return tail(self.cluster, own[-1].metadata.name)[-lines:] if own else []
-
-    def _pods(self) -> list[Any]:
-        selector = f"{RUN}={self.run_id}"
-        found = self.cluster.core.list_namespaced_pod(
-            self.cluster.namespace, label_selector=selector
-        )
-        return list(found.items)
 
 
 def tail(cluster: Cluster, pod: str, lines: int = TAIL_LINES) -> list[str]:

@@ -11,8 +11,8 @@ from pipelines.stacks.cluster import Cluster, connect
 from pipelines.stacks.configuration import KubernetesStack
 from pipelines.stacks.failure import failure_of
 from pipelines.stacks.following import Follower, delete_jobs, note_end, say, short
+from pipelines.stacks.objects import RUN
 from pipelines.stacks.pools import placed
-from pipelines.stacks.waiting import RUN
 from saga.errors import UserInputError
 
 if TYPE_CHECKING:

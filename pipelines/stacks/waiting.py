@@ -1,6 +1,6 @@
 """Why the pods of a run wait: no free GPU, a quota that is used up, an image that cannot be pulled.
 
-    for waiting in waiting_reasons(cluster, run_id): ...
+    for waiting in waiting_reasons(cluster, run_objects(cluster, run_id)): ...
 
 The words are the scheduler's and the controllers' own, from pods' conditions and from events.
 """
@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
+from pipelines.stacks.objects import RunObjects
 
-RUN, STEP = "run_id", "step_name"
-"""Labels of ZenML's Jobs and pods."""
+STEP = "step_name"
+"""Label of ZenML's Jobs and pods."""
 STEP_ANNOTATION = "zenml.io/step-name"
 ORCHESTRATOR = "orchestrator"
 SUSPENDED = "Suspended"
@@ -57,24 +58,18 @@ class Waiting:
         return self.reason in HOPELESS
 
 
-def waiting_reasons(cluster: Cluster, run_id: str) -> list[Waiting]:
+def waiting_reasons(cluster: Cluster, now: RunObjects) -> list[Waiting]:
     """Steps of a run whose pods have not started, and why.
 
     Args:
-        cluster: where it runs.
-        run_id: ZenML's id of the run, by which its Jobs are labelled.
+        cluster: where it runs; asked for events where something waits.
+        now: what it holds of the run.
     """
-    selector = f"{RUN}={run_id}"
-    jobs = cluster.batch.list_namespaced_job(cluster.namespace, label_selector=selector).items
-    open_jobs = [job for job in jobs if not finished(job)]
-    if not open_jobs:
-        return []
-    pods = cluster.core.list_namespaced_pod(cluster.namespace, label_selector=selector).items
-    found = [_waiting(job, _pods_of(job, pods)) for job in open_jobs]
+    found = [_waiting(job, _pods_of(job, now.pods)) for job in now.jobs if not finished(job)]
     if all(entry is None for entry in found):
         return []
     events = cluster.core.list_namespaced_event(cluster.namespace, limit=EVENTS).items
-    return [_with_events(entry, events, pods) for entry in found if entry is not None]
+    return [_with_events(entry, events, now.pods) for entry in found if entry is not None]
 
 
 def finished(job: Any) -> bool:

@@ -21,13 +21,14 @@ DIGEST = "saga.dev/digest"
 LONGEST = 40
 """Characters of a name: Kubernetes appends -node-0-<node>-<five> and allows 63."""
 FIRST = (
-    "\"$@\" & child=$!; trap 'kill -TERM $child' TERM; "
+    "trap 'told=1; kill -TERM $child 2>/dev/null' TERM; "
+    '"$@" & child=$!; test -z "$told" || kill -TERM $child; '
     "while :; do wait $child; code=$?; kill -0 $child 2>/dev/null || exit $code; done"
 )
 """A shell as the container's first process, which hands the request to end on, and ends as its child does.
 
 The kernel keeps signals from a first process that has no handler for them: python has none while it begins,
-torchrun none while machines wait for each other.
+torchrun none while machines wait for each other. The shell has one before it begins anything.
 """
 PROGRAM = ("sh", "-c", FIRST, "sh", "python", "-m", "saga.training.launch")
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
-from pipelines.stacks.waiting import RUN, STEP
+from pipelines.stacks.objects import RUN
+from pipelines.stacks.waiting import STEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,10 @@ import json
 
 import pytest
 
+from tests.cluster.agent.container import Process
+from tests.cluster.agent.images import bare_image
 from tests.cluster.agent.node import NodeSpec, Taint
+from tests.cluster.agent.sandbox import Names, Security, isolated, with_environment
 from tests.cluster.api import ApiError
 from tests.cluster.cluster import wait_for
 from tests.cluster.jobs import (
@@ -284,9 +287,8 @@ def test_exit_codes_and_times_reach_the_status(pools, space):
 
 
 def test_deletion_asks_first_and_kills_after_the_grace(pools, space):
-    polite = job(
-        "polite", "trap 'echo asked; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
-    )
+    script = "trap 'echo asked; exit 0' TERM; echo ready; while :; do sleep 0.1; done"
+    polite = job("polite", script)
     stubborn = job("stubborn", "trap '' TERM; echo ready; while :; do sleep 0.1; done")
     ends = {}
     for item, grace in ((polite, 30), (stubborn, 1)):
@@ -307,6 +309,26 @@ def test_deletion_asks_first_and_kills_after_the_grace(pools, space):
                 kept, {"metadata": {"$deleteFromPrimitiveList/finalizers": ["example.com/keep"]}}
             )
     assert ends == {"polite": 0, "stubborn": 137}
+
+
+@pytest.mark.usefixtures("pools")
+def test_a_container_that_is_still_made_hears_it_when_it_runs(tmp_path):
+    image = bare_image()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "hosts").touch()
+    script = "trap 'exit 5' TERM; while :; do sleep 0.1; done"
+    command = isolated(
+        tmp_path / "root",
+        Names("hasty", tmp_path / "hosts"),
+        image,
+        [],
+        Security(0, 0, (), read_only_root=False, no_new_privileges=False),
+        with_environment(image, {}, {}, ["sh", "-c", script]),
+    )
+    process = Process(command, tmp_path / "log")
+    process.ask_to_end()
+    wait_for(lambda: process.ended, (tmp_path / "log").read_text(), 20)
+    assert process.wait() == 5
 
 
 def test_an_evicted_pod_is_made_again_and_burns_no_retry(pools, space):

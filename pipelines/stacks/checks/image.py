@@ -13,8 +13,9 @@ from pipelines.stacks.checks.finding import Finding, found
 from pipelines.stacks.cluster import Cluster
 from pipelines.stacks.configuration import IMAGE, KubernetesStack
 from pipelines.stacks.logs import tail
+from pipelines.stacks.objects import RUN, run_objects
 from pipelines.stacks.pools import looking_pod
-from pipelines.stacks.waiting import RUN, Waiting, waiting_reasons
+from pipelines.stacks.waiting import Waiting, waiting_reasons
 
 LOOK_SECONDS = 1.0
 HOPELESS_SECONDS = 30.0
@@ -114,14 +115,12 @@ def _over(cluster: Cluster, label: str, seconds: float) -> tuple[Any, Waiting | 
     """The pod that has looked; None, and what it waits for, where there is none in time."""
     began, hopeless = time.monotonic(), None
     while True:
-        pods = cluster.core.list_namespaced_pod(
-            cluster.namespace, label_selector=f"{RUN}={label}"
-        ).items
-        over = [pod for pod in pods if pod.status.phase in ("Succeeded", "Failed")]
+        there = run_objects(cluster, label)
+        over = [pod for pod in there.pods if pod.status.phase in ("Succeeded", "Failed")]
         looked = [pod for pod in over if not _taken_away(pod)]
         if looked:
             return looked[0], None
-        waiting = next(iter(waiting_reasons(cluster, label)), None)
+        waiting = next(iter(waiting_reasons(cluster, there)), None)
         now = time.monotonic()
         hopeless = (hopeless or now) if waiting is not None and waiting.hopeless else None
         if now - began >= seconds or (hopeless and now - hopeless >= HOPELESS_SECONDS):

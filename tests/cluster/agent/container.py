@@ -3,9 +3,14 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from tests.cluster.agent.sandbox import is_maker
+
+MADE_SECONDS = 10.0
 
 
 class Process:
@@ -42,7 +47,10 @@ class Process:
         return -signal.SIGKILL if self._killed and code == 1 else code
 
     def ask_to_end(self) -> None:
-        """SIGTERM, to the container's first process."""
+        """SIGTERM, to the container's first process, as soon as it is its own command."""
+        latest = time.monotonic() + MADE_SECONDS
+        while not self._made() and not self.ended and time.monotonic() < latest:
+            time.sleep(0.02)
         with suppress(ProcessLookupError):
             for inner in self._inner():
                 os.kill(inner, signal.SIGTERM)
@@ -56,6 +64,14 @@ class Process:
                 os.kill(inner, signal.SIGKILL)
             if not inside:
                 self._outer.kill()
+
+    def _made(self) -> bool:
+        """Whether the first process is no longer what makes the container, which would not hear a signal."""
+        with suppress(OSError):
+            for inner in self._inner():
+                words = Path(f"/proc/{inner}/cmdline").read_text().split("\0")
+                return not is_maker(words)
+        return False
 
     def _inner(self) -> list[int]:
         """The first process inside; `unshare` waits for it, and ends as it ended."""

@@ -15,6 +15,8 @@ from tests.cluster.api import Object
 from tests.cluster.processes import TIED
 
 SHARED_MEMORY = "64m"
+FIRST_LINE = "set -e  # makes a container"
+MAKERS = ("unshare", "chroot", "setpriv", "env")
 ISOLATED = ("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child")
 
 
@@ -98,7 +100,7 @@ def isolated(
         started: its command, with the environment before it (`env -i …`).
     """
     lines = [
-        "set -e",
+        FIRST_LINE,
         "mount --make-rprivate /",
         *_root(root, image, mounts),
         f"mount -o bind,ro {_q(names.file)} {_q(root / 'etc' / 'hosts')}",
@@ -107,6 +109,11 @@ def isolated(
         f"exec chroot {_q(root)} {shlex.join([*_becoming(rights), *started])}",
     ]
     return [*TIED, *ISOLATED, "sh", "-c", "\n".join(lines)]
+
+
+def is_maker(words: Sequence[str]) -> bool:
+    """Whether a process's command line is still one of those by which `isolated` makes a container."""
+    return words[0] in MAKERS or any(word.startswith(FIRST_LINE) for word in words[:3])
 
 
 def with_environment(

@@ -90,6 +90,14 @@ def test_what_every_pod_waits_for_is_told_only_when_it_lasts(watch):
     assert watch.look(1) == ["load_dataset waits (NoPod): its pod has not been made yet"]
 
 
+def test_a_look_lists_jobs_and_pods_once(watch):
+    watch.show([job("a", "train_saga")], [pod("a-1", "a", "Running", step="train_saga")])
+    watch.api.objects[f"{PODS}/a-1/log"] = "one\n"
+    watch.api.asked.clear()
+    assert watch.look() == ["train_saga | one"]
+    assert [path for path, _ in watch.api.asked] == [BATCH, PODS, f"{PODS}/a-1/log"]
+
+
 def test_a_quota_is_told_at_once(watch):
     watch.show(
         [job("a", "train_saga")], events=[event("a", "FailedCreate", "exceeded quota: saga")]

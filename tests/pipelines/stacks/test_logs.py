@@ -3,6 +3,7 @@
 import pytest
 
 from pipelines.stacks.logs import NOISE, Logs, new_lines
+from pipelines.stacks.objects import run_pods
 from tests.pipelines.stacks.objects import PODS, RUN, pod
 
 
@@ -22,27 +23,31 @@ def test_what_is_new_is_what_follows_the_overlap(before, now, new):
     assert new_lines(before, now) == new
 
 
+def news(api, logs):
+    return logs.news(run_pods(api.cluster(), RUN))
+
+
 def test_each_line_is_told_once_with_its_step(api):
     api.put(PODS, pod("a-1", "a", "Running", step="train_saga"))
     log = f"{PODS}/a-1/log"
     api.objects[log] = "one\ntwo\n"
     logs = Logs(api.cluster(), RUN)
-    assert list(logs.news()) == [("train_saga", "one"), ("train_saga", "two")]
+    assert list(news(api, logs)) == [("train_saga", "one"), ("train_saga", "two")]
     api.objects[log] = "one\ntwo\nthree\n"
-    assert list(logs.news()) == [("train_saga", "three")]
+    assert list(news(api, logs)) == [("train_saga", "three")]
 
 
 def test_a_finished_pod_is_read_once_more_and_then_left_alone(api):
     api.put(PODS, pod("a-1", "a", "Succeeded", step="train_saga"))
     api.objects[f"{PODS}/a-1/log"] = "end\n"
     logs = Logs(api.cluster(), RUN)
-    assert list(logs.news()) == [("train_saga", "end")] and list(logs.news()) == []
+    assert list(news(api, logs)) == [("train_saga", "end")] and list(news(api, logs)) == []
     assert [path for path, _ in api.asked].count(f"{PODS}/a-1/log") == 1
 
 
 def test_pods_that_have_not_started_or_are_gone_say_nothing(api):
     api.put(PODS, pod("a-1", "a", step="x"), pod("b-1", "b", "Failed", step="y"))
-    assert list(Logs(api.cluster(), RUN).news()) == []
+    assert list(news(api, Logs(api.cluster(), RUN))) == []
 
 
 def test_the_last_words_are_the_newest_pods(api):
@@ -65,4 +70,4 @@ def test_a_cluster_that_is_gone_has_no_last_words(api):
 def test_what_zenml_says_in_every_pod_is_left_out(api):
     api.put(PODS, pod("a-1", "a", "Running", step="train_saga"))
     api.objects[f"{PODS}/a-1/log"] = f"{NOISE[0]}\none\n"
-    assert list(Logs(api.cluster(), RUN).news()) == [("train_saga", "one")]
+    assert list(news(api, Logs(api.cluster(), RUN))) == [("train_saga", "one")]

@@ -1,5 +1,6 @@
 """Why a step waits, from objects as clusters write them."""
 
+from pipelines.stacks.objects import run_objects
 from pipelines.stacks.waiting import Waiting, waiting_reasons
 from tests.pipelines.stacks.objects import BATCH, EVENTS, PODS, RUN, event, job, pod
 
@@ -11,16 +12,16 @@ def found(api, jobs, pods=(), events=()):
     api.put(BATCH, *jobs)
     api.put(PODS, *pods)
     api.put(EVENTS, *events)
-    return waiting_reasons(api.cluster(), RUN)
+    return waiting_reasons(api.cluster(), run_objects(api.cluster(), RUN))
 
 
 def test_a_running_step_does_not_wait(api):
     assert found(api, [job("a", "train_saga")], [pod("a-1", "a", "Running")]) == []
 
 
-def test_a_finished_job_is_not_looked_at(api):
+def test_a_finished_job_does_not_wait_and_no_event_is_asked_for(api):
     assert found(api, [job("a", "train_saga", "Complete"), job("b", None, "Failed")]) == []
-    assert [path for path, _ in api.asked] == [BATCH]
+    assert [path for path, _ in api.asked] == [BATCH, PODS]
 
 
 def test_the_schedulers_words_reach_the_user(api):
