@@ -67,6 +67,6 @@ def spread(desk: Desk) -> Path:
     pool = stack["pools"][OURS.train] | {"labels": {OURS.label: POOL}, "nodes": 2}
     stack["pools"][POOL] = pool
     stack["steps"]["train_encoder"] = POOL
-    stack["jobs"]["poll_seconds"] = 2
+    stack["jobs"]["poll_seconds"] = 1
     path.write_text(json.dumps(stack))
     return path

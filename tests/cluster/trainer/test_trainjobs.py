@@ -54,47 +54,34 @@ def of(desk: Desk, name: str):
     return [job for job in train_jobs(desk) if job["metadata"]["name"] == name]
 
 
-def test_two_nodes_end_with_the_weights_of_one_process_though_the_step_begins_again(
-    bench, one, desk
-):
-    step = bench.step()
+def test_neither_a_step_that_begins_again_nor_lost_pods_change_the_weights(bench, one, desk):
+    step, lost = bench.step(runtime=STRICT), []
 
     def die(at):
         raise Stopped
 
+    def lose(at):
+        """Evict in the first start, kill in the second; one restart is all that is counted."""
+        start = len([line for line in step.said if "begins anew" in line])
+        if len(lost) > start or start > 1:
+            return
+        pod = member(desk, step.name, 1 - start, attempt=start)
+        evict(desk.cluster, pod) if start == 0 else desk.cluster.kill(pod)
+        lost.append(at.step)
+
     with pytest.raises(Stopped):
         step.train(at=die)
     (before,) = of(desk, step.name)
-    assert same_weights(step.train(), one)
+    assert same_weights(step.train(at=lose), one)
+    assert len(lost) == 2 and step.steps[-1] == 10
     (job,) = of(desk, step.name)
     assert before["metadata"]["uid"] == job["metadata"]["uid"]
     assert step.said.count(f"TrainJob {step.name}: found again, 2 nodes × 1 processes") == 1
     assert conditions(job["status"])["Complete"] == "True"
     pods = members(desk, step.name)
     assert sorted(map(placed, pods)) == [("gpu-many-0", 1), ("gpu-many-1", 1)]
-    assert step.steps[-1] == 10
-    (kept,) = step.remembered
-    assert (kept["uid"], kept["nodes"], kept["starts"]) == (job["metadata"]["uid"], 2, 1)
-
-
-def test_pods_that_are_evicted_or_killed_lose_no_step_and_evictions_are_not_counted(
-    bench, one, desk
-):
-    step, done = bench.step(runtime=STRICT), []
-
-    def disturb(at):
-        """Evict in the first start, kill in the second; one restart is all that is counted."""
-        start = len([line for line in step.said if "begins anew" in line])
-        if len(done) > start or start > 1:
-            return
-        pod = member(desk, step.name, 1 - start, attempt=start)
-        evict(desk.cluster, pod) if start == 0 else desk.cluster.kill(pod)
-        done.append(at.step)
-
-    encoder = step.train(at=disturb)
-    assert len(done) == 2 and step.remembered[0]["starts"] == 3, step.said
-    assert same_weights(encoder, one)
-    assert step.steps[-1] == 10
+    kept = step.remembered[-1]
+    assert (kept["uid"], kept["nodes"], kept["starts"]) == (job["metadata"]["uid"], 2, 3), step.said
 
 
 def test_pods_that_are_killed_again_and_again_end_it_with_the_reason(bench, desk):
