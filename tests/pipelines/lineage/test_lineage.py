@@ -306,7 +306,7 @@ def test_a_run_folder_an_image_and_a_supervisor_that_changed_are_named(
         wrong = altered(saga("lineage", first.name, "--verify", "--json"))
         assert list(wrong) == ["image 3.png"]
         assert saga("lineage", first.name, "--verify", "--skip-images").code == 0
-    monkeypatch.setattr("saga.supervisors.checkpoint.supervisor_digest", lambda _: "9" * 64)
+    monkeypatch.setattr("saga.supervisors.source.supervisor_digest", lambda _: "9" * 64)
     said = saga("lineage", first.name, "--verify", "--json")
     found = {f["what"]: f for f in said.facts["verification"]}["supervisor"]
     assert said.code == 0 and found["state"] == "unchecked" and "9" * 12 in found["detail"]
