@@ -28,6 +28,11 @@ def job_sets(desk: Desk) -> list[Object]:
     return found
 
 
+def names(items: list[Object]) -> list[str]:
+    """Of objects."""
+    return [item["metadata"]["name"] for item in items]
+
+
 def members(desk: Desk, train_job: str) -> list[Object]:
     """Pods of a TrainJob that there are now."""
     found = desk.cluster.api.get(pods(desk.space), labelSelector=f"{SET}={train_job}")

@@ -20,7 +20,15 @@ from saga.training.trainer import train
 from tests.cluster.cluster import wait_for
 from tests.cluster.desk import CONFIG, PROJECT, Desk, Ended
 from tests.cluster.jobs import conditions
-from tests.cluster.trainer.jobs import job_sets, members, newest, placed, train_jobs, two_nodes
+from tests.cluster.trainer.jobs import (
+    job_sets,
+    members,
+    names,
+    newest,
+    placed,
+    train_jobs,
+    two_nodes,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -139,5 +147,5 @@ def test_ctrl_c_leaves_nothing(whole, desk, spread):
     command.interrupt()
     command.end()
     wait_for(lambda: not members(desk, name), "its pods to go", 180)
-    wait_for(lambda: name not in [j["metadata"]["name"] for j in train_jobs(desk)], "it to go", 60)
-    assert name not in [item["metadata"]["name"] for item in job_sets(desk)]
+    wait_for(lambda: name not in names(train_jobs(desk)), "it to go", 60)
+    wait_for(lambda: name not in names(job_sets(desk)), "its JobSet to go", 60)

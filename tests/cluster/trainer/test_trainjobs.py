@@ -15,7 +15,7 @@ from tests.cluster.desk import Desk
 from tests.cluster.jobs import conditions, evict
 from tests.cluster.trainer.bench import STRICT, Bench, arm, strict
 from tests.cluster.trainer.conftest import GROUP, runtime
-from tests.cluster.trainer.jobs import job_sets, member, members, placed, train_jobs
+from tests.cluster.trainer.jobs import job_sets, member, members, names, placed, train_jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -129,7 +129,7 @@ def test_too_few_nodes_are_told_and_a_stop_leaves_nothing(bench, desk):
     bench.end(step)
     wait_for(lambda: not of(desk, name), "the TrainJob to go", 120)
     wait_for(lambda: not members(desk, name), "its pods to go", 120)
-    assert name not in [item["metadata"]["name"] for item in job_sets(desk)]
+    wait_for(lambda: name not in names(job_sets(desk)), "its JobSet to go", 60)
 
 
 def test_a_runtime_that_is_not_there_is_named(bench):
