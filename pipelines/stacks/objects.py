@@ -1,7 +1,9 @@
-"""What a cluster holds of a run, at one moment: each look lists it once.
+"""What a cluster holds of a run, at one moment.
 
-now = run_objects(cluster, run_id)
-now.jobs, now.pods
+    now = run_objects(cluster, run_id)
+    now.jobs, now.pods
+
+Whoever looks at a run lists it once, and hands that on.
 """
 
 from dataclasses import dataclass
