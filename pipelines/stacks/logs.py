@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
-from pipelines.stacks.objects import run_pods
-from pipelines.stacks.waiting import STEP
+from pipelines.stacks.objects import STEP, run_pods
 
 TAIL_LINES = 200
 NEVER = ("Pending", "Unknown")

@@ -11,8 +11,8 @@ from typing import Any
 
 from pipelines.stacks.cluster import Cluster
 
-RUN = "run_id"
-"""Label of ZenML's Jobs and pods."""
+RUN, STEP = "run_id", "step_name"
+"""Labels of ZenML's Jobs and pods."""
 
 
 @dataclass(frozen=True, slots=True)

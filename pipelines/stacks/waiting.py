@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
-from pipelines.stacks.objects import RunObjects
+from pipelines.stacks.objects import STEP, RunObjects
 
-STEP = "step_name"
-"""Label of ZenML's Jobs and pods."""
 STEP_ANNOTATION = "zenml.io/step-name"
 ORCHESTRATOR = "orchestrator"
 SUSPENDED = "Suspended"

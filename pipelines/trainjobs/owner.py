@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.stacks.cluster import Cluster
-from pipelines.stacks.objects import RUN
-from pipelines.stacks.waiting import STEP
+from pipelines.stacks.objects import RUN, STEP
 
 
 @dataclass(frozen=True, slots=True)

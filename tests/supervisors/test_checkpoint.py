@@ -77,6 +77,20 @@ def test_a_named_layer_is_taken_and_one_beyond_the_depth_refused(folder):
 # What is refused ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    "name, what",
+    [
+        ("config.json", "config.json"),
+        ("tokenizer.json", "tokenizer"),
+        ("preprocessor_config.json", "preprocessor_config.json"),
+    ],
+)
+def test_a_missing_file_is_named(folder, name, what):
+    (folder / name).unlink()
+    with pytest.raises(UserInputError, match=f"holds no {what}"):
+        loaded(folder)
+
+
 def test_missing_weights_are_told(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserInputError, match="cannot load"):

@@ -68,9 +68,8 @@ class Process:
     def _made(self) -> bool:
         """Whether the first process is no longer what makes the container, which would not hear a signal."""
         with suppress(OSError):
-            for inner in self._inner():
-                words = Path(f"/proc/{inner}/cmdline").read_text().split("\0")
-                return not is_maker(words)
+            lines = [Path(f"/proc/{inner}/cmdline").read_text() for inner in self._inner()]
+            return any(not is_maker(line.split("\0")) for line in lines)
         return False
 
     def _inner(self) -> list[int]:

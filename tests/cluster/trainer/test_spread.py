@@ -140,8 +140,9 @@ def test_ctrl_c_leaves_nothing(whole, desk, spread):
     again = two_nodes(**{"training.seed": 9, "training.steps": 400} | theirs)
     stack = json.loads(spread.read_text())
     stack["jobs"]["image_check_minutes"] = 0  # the run before has looked at it
-    spread.write_text(json.dumps(stack))
-    command = desk.start("run", str(CONFIG), "--stack", str(spread), "--json", *again)
+    looked_at = spread.with_name("looked-at.yaml")
+    looked_at.write_text(json.dumps(stack))
+    command = desk.start("run", str(CONFIG), "--stack", str(looked_at), "--json", *again)
     command.says("train_saga | TrainJob ")
     name = newest(desk)
     command.interrupt()

@@ -80,7 +80,7 @@ def test_neither_a_step_that_begins_again_nor_lost_pods_change_the_weights(bench
     assert conditions(job["status"])["Complete"] == "True"
     pods = members(desk, step.name)
     assert sorted(map(placed, pods)) == [("gpu-many-0", 1), ("gpu-many-1", 1)]
-    kept = step.remembered[-1]
+    (kept,) = step.remembered
     assert (kept["uid"], kept["nodes"], kept["starts"]) == (job["metadata"]["uid"], 2, 3), step.said
 
 
