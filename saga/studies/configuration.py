@@ -58,7 +58,8 @@ class TuningConfig:
     metric: Literal["recall_at_1", "map_at_r", "nmi"] = "recall_at_1"
     """What is best: the highest mean over the tuning seeds, the first of the grid where equal."""
     space: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    """Values to try of each setting, by dotted name; every combination is tried."""
+    """Values to try of each setting, by dotted name; every combination is tried, but for settings that
+    the arm itself gives."""
     like: dict[str, str] = field(default_factory=dict)
     """Arms that take another arm's choice instead of a search of their own; the report says so."""
     regime_like: dict[str, str] = field(default_factory=dict)

@@ -2,7 +2,8 @@
 
 The data are drawn with `tuning.data_seed`, which no study may use, and the rows of the test classes
 are dropped before anything looks at them. An arm whose encoder is frozen has no use for
-`training.optimizer.encoder_lr`; only the settings that differ for it are tried, and counted.
+`training.optimizer.encoder_lr`, and what an arm itself gives is not searched; only the settings that
+differ for it are tried, and counted.
 """
 
 import itertools
@@ -114,11 +115,24 @@ def _keys(old: Tuned, new: Tuned) -> list[str]:
 def _settings(
     study: StudyConfig, regime: str, arm: str, source_file: str
 ) -> Iterator[dict[str, float]]:
-    """The grid, without repeats for an arm to which a setting means nothing."""
+    """The grid, without repeats for an arm to which a setting means nothing or that has its own."""
     frozen = resolve(study, regime, arm, [], source_file).encoder.tuning == "frozen"
-    names = [n for n in study.tuning.space if not (frozen and n == ENCODER_LR)]
+    own = study.arms[arm].set
+    names = [
+        n for n in study.tuning.space if not (frozen and n == ENCODER_LR) and not _given(own, n)
+    ]
     for values in itertools.product(*(study.tuning.space[name] for name in names)):
         yield dict(zip(names, values))
+
+
+def _given(changes: dict[str, Any], dotted: str) -> bool:
+    """Whether changes by dotted path, or by section, say what a setting is."""
+    place: Any = with_dotted({}, changes)
+    for name in dotted.split("."):
+        if not isinstance(place, dict) or name not in place:
+            return False
+        place = place[name]
+    return True
 
 
 def _trial(

@@ -151,6 +151,9 @@ class TrainingConfig:
     standardise: Literal["sample", "population", "leave_one_out"] = "sample"
     """Group advantage: (r - mean)/(std + ε) with the sample or population std, or the leave-one-out
     baseline without division."""
+    reference_beta: float = 0.0
+    """Coefficient β of a term inside L_GRPO that holds what is said to what the untrained encoder would
+    make the model say (it costs a second, frozen tower); the paper has none, which is 0."""
     alignment_pairs: int | None = None
     """Most contributing pairs per step that teach attention; None takes all."""
     autocast: Literal["none", "bfloat16"] = "bfloat16"
@@ -210,6 +213,8 @@ class TrainingConfig:
         for name, least in minima.items():
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not self.reference_beta >= 0:
+            raise ValueError(f"reference_beta must be at least 0, got {self.reference_beta}")
         if self.alignment_pairs is not None and self.alignment_pairs < 1:
             raise ValueError(f"alignment_pairs must be at least 1, got {self.alignment_pairs}")
         if not 0 < self.crop_scale <= 1:

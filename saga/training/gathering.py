@@ -22,7 +22,7 @@ from itertools import groupby
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saga.data.augment import augment
@@ -79,6 +79,8 @@ class Gatherer:
     chooser: PairChooser
     embed: Callable[[Tensor], Tensor]
     """Embeddings (B, E) of tokens (B, N, D)."""
+    reference: nn.Module | None = None
+    """The untrained tower, where the policy is held to it."""
     lengths: ExpectedLengths = field(default_factory=ExpectedLengths)
 
     def gather(self, step: int, contributing: float | None) -> tuple[list[MicroBatch], Buffer]:
@@ -140,12 +142,16 @@ class Gatherer:
             with self.autocast(), torch.set_grad_enabled(self.trains_encoder):
                 tokens = self.graphs.encode(pixels)
             leaf = leaf_of(self._whole(tokens.detach(), own, len(rows)))
+            reference = None
+            if self.reference is not None:
+                with self.autocast(), torch.no_grad():
+                    reference = self._whole(self.reference(pixels), own, len(rows))
         labels = self.labels[rows].to(self.device)
         choice = None
         if self.chooser.predicts and pairs:
             choice = self._choose(leaf, rows, pairs, [self.settings.seed, 8, step, number])
             pairs = [pairs[place] for place in choice.places]
-        return MicroBatch(tokens, leaf, labels, pairs, rows, choice, own)
+        return MicroBatch(tokens, leaf, labels, pairs, rows, choice, own, reference)
 
     @torch.no_grad()
     def _choose(

@@ -34,6 +34,8 @@ class MicroBatch:
     """How the pairs were chosen; None where all that were drawn are here."""
     own: slice = field(default_factory=lambda: slice(None))
     """This rank's images: those that `tokens` has; `leaf` has all."""
+    reference: VisionTokens | None = None
+    """What the untrained tower makes of all images; None where nothing is held to it."""
 
     @property
     def finite(self) -> bool:

@@ -101,13 +101,18 @@ class StepTerms:
     def policy(
         self, buffer: Buffer, micros: list[MicroBatch], teachers: Teachers | None = None
     ) -> Term:
-        """L_GRPO over all kept completions; θ alone. The same replay shows where to look."""
+        """L_GRPO over all kept completions, its reference term included; θ alone.
+
+        The same replay shows where to look.
+        """
         weight = self.settings.weights.grpo
         if weight == 0 or not buffer.kept:
             return Term("grpo")
         assert self.supervisor is not None
         tokens: dict[int, Gradients] = {}
-        totals = {"loss/grpo": 0.0, "rollout/logp_gap": 0.0}
+        totals = dict.fromkeys(["loss/grpo", "rollout/logp_gap"], 0.0)
+        if self.settings.reference_beta:
+            totals["loss/reference"] = 0.0
         places = {id(micro): place for place, micro in enumerate(micros)}
         rounds, _ = buffer.share(self.ranks)
         with self.clock("replay"):

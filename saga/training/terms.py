@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor
 
-from saga.losses.grpo import advantages, grpo_loss
+from saga.losses.grpo import advantages, grpo_loss, reference_loss
 from saga.supervisors.rollout import Completions
 from saga.supervisors.supervisor import Supervisor
 from saga.training.alignment import Teachers
@@ -40,11 +40,12 @@ def policy_gradients(
         clock: told how long that takes.
 
     Returns:
-        figures that add up over rounds, and one gradient per tensor of the tokens.
+        figures that add up over rounds, and one gradient per tensor of the tokens, that of the
+        reference term included.
     """
     leaves = tensors_of(held.micro.leaf)
     sums: Gradients = [None] * len(leaves)
-    total = gap = 0.0
+    total = gap = distance = 0.0
     advantage_PG = advantages(held.verdicts.rewards_PG, config.standardise)
     for chunk in torch.arange(len(held.first_P)).split(config.replay_pairs):
         completions = held.verdicts.completions.select(chunk)
@@ -62,11 +63,34 @@ def policy_gradients(
         inside = token_mask(completions)
         advantage = advantage_PG[chunk].to(replay.logp_PGT.device)
         loss, _ = grpo_loss(replay.logp_PGT, advantage, inside, token_count)
+        total += float(loss.detach())
+        if held.micro.reference is not None:
+            logp_PGT = _reference_logp(supervisor, held, chunk, completions, config)
+            apart = reference_loss(replay.logp_PGT, logp_PGT, inside, token_count)
+            distance += float(apart.detach())
+            loss = loss + config.reference_beta * apart
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         sums = add_gradients(sums, gradients)
-        total += float(loss.detach())
         gap += float((replay.logp_PGT.detach() - completions.logp_PGT)[inside].abs().sum())
-    return {"loss/grpo": total, "rollout/logp_gap": gap / token_count}, sums
+    figures = {"loss/grpo": total, "rollout/logp_gap": gap / token_count}
+    if held.micro.reference is not None:
+        figures["loss/reference"] = distance
+    return figures, sums
+
+
+@torch.no_grad()
+def _reference_logp(
+    supervisor: Supervisor,
+    held: Round,
+    chunk: Tensor,
+    completions: Completions,
+    config: TrainingConfig,
+) -> Tensor:
+    """Log-probabilities (P, G, T) of the same completions, were the encoder as it came."""
+    reference = held.micro.reference
+    assert reference is not None
+    first, second = (reference.index(of_P[chunk]) for of_P in (held.first_P, held.second_P))
+    return supervisor.replay(first, second, completions, config.rollout).logp_PGT
 
 
 def oracle_gradients(

@@ -22,6 +22,7 @@ only afterwards; the encoder's tokens are computed once per micro-batch and used
 import signal
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,7 @@ class Trainer:
             self.ranks,
             self.chooser,
             lambda tokens_BND: self.pooler(tokens_BND).embedding_BE,
+            self._reference(),
         )
         self.terms = StepTerms(
             self.settings,
@@ -455,6 +457,12 @@ class Trainer:
             [p for p in self.pooler.parameters() if p.requires_grad],
             list(self.metric_loss.proxy_parameters()),
         )
+
+    def _reference(self) -> torch.nn.Module | None:
+        """A copy of the tower before its first step, where the policy is held to it."""
+        if not (self.settings.reference_beta and self.settings.weights.grpo):
+            return None
+        return deepcopy(self.tower).requires_grad_(False).eval()
 
     def _autocast(self) -> torch.autocast:
         enabled = self.settings.autocast == "bfloat16"

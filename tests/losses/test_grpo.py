@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from saga.losses.grpo import advantages, contributing_pairs, grpo_loss
+from saga.losses.grpo import advantages, contributing_pairs, grpo_loss, reference_loss
 from tests.losses import naive
 
 
@@ -170,3 +172,34 @@ def test_shapes_that_do_not_fit_are_refused():
         grpo_loss(logp, advantage, inside[..., :3], 100)
     with pytest.raises(ValueError, match="boolean"):
         grpo_loss(logp, advantage, inside.float(), 100)
+
+
+# Reference --------------------------------------------------------------------------------------
+
+
+def test_the_distance_from_a_reference_is_the_mean_over_tokens_of_grpos_estimator():
+    logp, _, inside, lengths = buffer()
+    reference = -torch.rand(logp.shape, generator=torch.Generator().manual_seed(7))
+    ratios = [
+        (reference[p, g, t] - logp[p, g, t]).exp().item()
+        for p in range(4)
+        for g in range(3)
+        for t in range(int(lengths[p, g]))
+    ]
+    expected = sum(r - math.log(r) - 1 for r in ratios) / len(ratios)
+    padded = [x.masked_fill(~inside, -torch.inf) for x in (logp, reference)]
+    for given in ((logp, reference), padded):
+        assert reference_loss(*given, inside, len(ratios)).item() == pytest.approx(expected, 1e-5)
+    assert reference_loss(logp, logp, inside, len(ratios)).item() == 0
+
+
+def test_the_reference_pulls_log_probabilities_towards_its_own():
+    logp, _, inside, lengths = buffer()
+    logp.requires_grad_(True)
+    reference = logp.detach() + 0.5
+    reference.requires_grad_(True)
+    count = int(lengths.sum())
+    reference_loss(logp, reference, inside, count).backward()
+    # d/dx (e^(r−x) − (r−x) − 1) = 1 − e^(r−x)
+    torch.testing.assert_close(logp.grad[inside], torch.full((count,), (1 - math.exp(0.5)) / count))
+    assert not logp.grad[~inside].any() and reference.grad is None

@@ -52,6 +52,17 @@ def test_every_parameter_learns(pretrainer):
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 
 
+@pytest.mark.parametrize(("depth", "to_the_language_model"), [(2, [0]), (4, [1]), (8, [3])])
+def test_a_deeper_tower_has_more_layers_and_its_middle_goes_to_the_language_model(
+    depth, to_the_language_model
+):
+    made = Pretrainer(replace(TINY, tower_depth=depth))
+    vision = made.model.config.vision_config
+    assert len(made.model.model.visual.blocks) == vision.depth == depth
+    assert vision.deepstack_visual_indexes == to_the_language_model
+    made.run()
+
+
 def test_equal_seeds_give_equal_weights_and_others_do_not():
     ends = []
     for seed in (0, 0, 1):

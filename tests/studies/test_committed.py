@@ -7,6 +7,8 @@ import pytest
 
 from pipelines.commands.study import load_study
 from saga.studies.cells import study_cells
+from saga.studies.tuned import load_tuned
+from saga.studies.tuning import trials
 
 STUDIES = Path(__file__).parents[2] / "configs" / "studies"
 
@@ -31,6 +33,20 @@ def test_the_arms_of_the_main_table_have_one_pooler_and_differ_by_their_weights(
     assert trained[0].encoder.pooler.kind == "attribute"
     weights = trained[0].training.weights
     assert len({str(replace(config.training, weights=weights)) for config in trained}) == 1
+
+
+def test_what_was_tried_was_tried_on_data_that_no_study_reports_and_no_rate_was_chosen_on():
+    tries = load_study(STUDIES / "tries.yaml", [])
+    others = [load_study(STUDIES / f"{name}.yaml", []) for name in ("miniature", "full", "large")]
+    used = {s.data.seed for s in others} | {s.tuning.data_seed for s in others}
+    assert tries.tuning.data_seed not in used
+    cells = [cell for trial in trials(tries) for cell in trial.cells]
+    assert {cell.config.split for cell in cells} == {"validation"}
+    rates = {cell.arm: cell.config.training.optimizer for cell in cells}
+    tuned = load_tuned(STUDIES / "tuned.yaml").settings["hazy_habitat"]
+    for arm in ("dml", "kl", "saga"):
+        chosen = replace(rates[arm], **{name.split(".")[-1]: v for name, v in tuned[arm].items()})
+        assert rates[arm] == chosen
 
 
 def test_the_full_study_reuses_the_cells_of_the_miniature():

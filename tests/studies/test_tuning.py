@@ -6,9 +6,10 @@ from saga.data import images, reading
 from saga.errors import UserInputError
 from saga.studies.cell import run_cell
 from saga.studies.cells import study_cells
+from saga.studies.configuration import ArmSpec
 from saga.studies.store import CellStore
 from saga.studies.tuned import Tuned
-from saga.studies.tuning import choose, joined, searches, trials
+from saga.studies.tuning import ENCODER_LR, choose, joined, searches, trials
 from tests.studies.filled import fill, study
 
 
@@ -19,6 +20,23 @@ def test_every_arm_is_tried_at_the_same_settings_and_a_frozen_one_at_those_that_
     frozen = [t.setting for t in tried if t.arm == "kl_only"]
     assert frozen == [{"training.optimizer.pooler_lr": rate} for rate in (1e-3, 3e-3)]
     assert {t.arm for t in tried} == {"dml", "saga", "kl_only"}, "nothing to choose for others"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training.optimizer.pooler_lr": 0.5},
+        {"training.optimizer": {"pooler_lr": 0.5}},
+        {"training": {"optimizer": {"pooler_lr": 0.5}}},
+    ],
+)
+def test_what_an_arm_gives_itself_is_not_searched(changes):
+    ours = study()
+    arm = ArmSpec(set=ours.arms["dml"].set | changes)
+    tried = [t for t in trials(replace(ours, arms=ours.arms | {"dml": arm})) if t.arm == "dml"]
+    assert [t.setting for t in tried] == [{ENCODER_LR: 1e-4}, {ENCODER_LR: 2e-4}]
+    rates = {cell.config.training.optimizer.pooler_lr for t in tried for cell in t.cells}
+    assert rates == {0.5}
 
 
 def test_the_tuner_works_on_validation_classes_of_data_that_no_study_draws():

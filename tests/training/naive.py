@@ -27,28 +27,27 @@ def total_loss(
             for t, micro in zip(tokens, micros)
         ]
     ).mean()
-    of_micro = {id(micro): t for micro, t in zip(micros, tokens)}
-    rounds = [(of_micro[id(held.micro)], held) for held in buffer.rounds]
-    terms = {"dml": dml, "grpo": policy_loss(trainer, rounds), "kl": alignment(trainer, rounds)}
+    place = {id(micro): i for i, micro in enumerate(micros)}
+    rounds = [(tokens[place[id(held.micro)]], held) for held in buffer.rounds]
+    seen = [pixels[place[id(held.micro)]] for held in buffer.rounds]
+    policy = policy_loss(trainer, rounds, seen)
+    terms = {"dml": dml, "grpo": policy, "kl": alignment(trainer, rounds)}
     weights = trainer.settings.weights
     total = sum(getattr(weights, name) * value for name, value in terms.items())
     return total, terms  # type: ignore[return-value]
 
 
-def policy_loss(trainer: Trainer, rounds: list[Any]) -> Tensor:
-    """−(1/|T|) Σ A log π with the sample standard deviation, a completion at a time."""
-    supervisor = trainer.supervisor
-    assert supervisor is not None
-    total, count = torch.zeros(()), 0
-    for tokens, held in rounds:
-        logp_PGT = replay_plain(
-            supervisor.backbone,
-            supervisor.prefix,
-            tokens.index(held.first_P),
-            tokens.index(held.second_P),
-            held.verdicts.completions,
-            trainer.settings.rollout.temperature,
-        )
+def policy_loss(trainer: Trainer, rounds: list[Any], pixels: list[Tensor]) -> Tensor:
+    """−(1/|T|) Σ A log π with the sample standard deviation, a completion at a time.
+
+    With β, (β/|T|) Σ (π₀/π − log π₀/π − 1) more, where π₀ sees the untrained tower's tokens.
+    """
+    total, count, beta = torch.zeros(()), 0, trainer.settings.reference_beta
+    for (tokens, held), of_round in zip(rounds, pixels):
+        logp_PGT = plain_scores(trainer, tokens, held)
+        if beta:
+            with torch.no_grad():
+                reference_PGT = plain_scores(trainer, trainer.gatherer.reference(of_round), held)
         for p, rewards in enumerate(held.verdicts.rewards_PG.tolist()):
             mean = sum(rewards) / len(rewards)
             variance = sum((r - mean) ** 2 for r in rewards) / (len(rewards) - 1)
@@ -58,7 +57,24 @@ def policy_loss(trainer: Trainer, rounds: list[Any]) -> Tensor:
                     total + (reward - mean) / (variance**0.5 + 1e-4) * logp_PGT[p, g, :length].sum()
                 )
                 count += length
+                if beta:
+                    ratio = (reference_PGT - logp_PGT)[p, g, :length].exp()
+                    total = total - beta * (ratio - ratio.log() - 1).sum()
     return -total / count
+
+
+def plain_scores(trainer: Trainer, tokens: VisionTokens, held: Any) -> Tensor:
+    """Log-probabilities of a round's completions, given a batch's tokens."""
+    supervisor = trainer.supervisor
+    assert supervisor is not None
+    return replay_plain(
+        supervisor.backbone,
+        supervisor.prefix,
+        tokens.index(held.first_P),
+        tokens.index(held.second_P),
+        held.verdicts.completions,
+        trainer.settings.rollout.temperature,
+    )
 
 
 def alignment(trainer: Trainer, rounds: list[Any]) -> Tensor:

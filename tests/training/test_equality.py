@@ -31,6 +31,7 @@ ARMS = {
         "replay_pairs": 2,
     },
     "pairs that are chosen": {"choice": ChoiceConfig("predicted", 3)},
+    "held to the untrained encoder": {"reference_beta": 0.5, "weights": (1.0, 1.0, 0.0)},
     "a metric loss alone": {"weights": (1.0, 0.0, 0.0)},
 }
 

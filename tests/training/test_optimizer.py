@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from saga.training.configuration import OptimizerConfig
+from saga.training.configuration import OptimizerConfig, TrainingConfig
 from saga.training.optimizer import (
     Parameters,
     add_scaled,
@@ -116,3 +116,9 @@ def test_the_norm_skips_what_is_missing():
 def test_impossible_settings_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         OptimizerConfig(**values)
+
+
+@pytest.mark.parametrize("beta", [-0.1, math.nan])
+def test_the_policy_cannot_be_pushed_away_from_its_reference(beta):
+    with pytest.raises(ValueError, match="reference_beta must be at least 0"):
+        TrainingConfig(steps=1, reference_beta=beta)

@@ -194,6 +194,22 @@ def test_the_epoch_of_unmined_pairs_is_part_of_the_state(birds):
     assert not same(weights_of(without), weights_of(whole))
 
 
+def test_the_policy_is_held_to_the_untrained_encoder_also_after_a_resume(birds):
+    arm = made_arm(
+        EMBEDDED, (0.0, 1.0, 0.0), steps=4, reference_beta=0.5, rollout={"group_size": 8}
+    )
+    whole, resumed = (Trainer(arm, birds, made_pairs(birds)) for _ in range(2))
+    for _ in range(3):
+        whole.step()
+    resumed.restore(kept(whole.state()))
+    assert not same(weights_of(resumed), list(resumed.gatherer.reference.parameters()))
+    for trainer in (whole, resumed):
+        trainer.step()
+    assert same(weights_of(resumed), weights_of(whole))
+    apart = [row["loss/reference"] for row in whole.rows]
+    assert apart[0] == pytest.approx(0, abs=1e-6) and min(apart[1:]) > 1e-6
+
+
 def test_counts_of_bad_steps_and_the_history_go_on(birds, tmp_path):
     arm = made_arm(
         EMBEDDED,

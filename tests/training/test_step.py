@@ -54,13 +54,17 @@ def names_of(trainer):
 WEIGHTS = (0.5, 2.0, 3.0)
 
 
-@pytest.mark.parametrize("replay_pairs", [1, 2, 8])
+@pytest.mark.parametrize(("replay_pairs", "beta"), [(1, 0.0), (2, 0.0), (8, 0.0), (2, 0.7)])
 def test_a_step_over_several_rounds_and_chunks_has_loss_and_gradient_of_one_plain_graph(
-    birds, tiny, prompt, monkeypatch, replay_pairs
+    birds, tiny, prompt, monkeypatch, replay_pairs, beta
 ):
     # Two pairs contribute in the first round, so that a second one is needed to fill K = 3.
     script_answers(monkeypatch, prompt, lambda p, g: (g + p) % 3 == 0 if p % 2 else p == 2)
-    trainer = made_trainer(birds, tiny, weights=WEIGHTS, replay_pairs=replay_pairs)
+    trainer = made_trainer(
+        birds, tiny, weights=WEIGHTS, replay_pairs=replay_pairs, reference_beta=beta
+    )
+    for parameter in trainer.parameters.encoder:  # no longer what the policy may be held to
+        parameter.data.add_(0.02)
     # Before the step moves anything: what the plain graph gives.
     parameters = names_of(trainer)
     start = {name: p.detach().clone() for name, p in parameters.items()}
@@ -71,8 +75,12 @@ def test_a_step_over_several_rounds_and_chunks_has_loss_and_gradient_of_one_plai
         for name, p in parameters.items():
             p.copy_(start[name])
     total, terms = total_loss(trainer, micros, pixels, buffer)
+    found_terms = {name: metrics[f"loss/{name}"] for name in terms}
+    if beta:
+        assert metrics["loss/reference"] > 1e-4
+        found_terms["grpo"] += beta * metrics["loss/reference"]
     for name, value in terms.items():
-        assert metrics[f"loss/{name}"] == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
+        assert found_terms[name] == pytest.approx(value.item(), rel=1e-4, abs=1e-6), name
     expected = torch.autograd.grad(total, list(parameters.values()))
     for name, gradient in zip(parameters, expected):
         scale = gradient.abs().max().item()

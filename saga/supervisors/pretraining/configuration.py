@@ -6,6 +6,9 @@ from typing import Literal
 from saga.data.configuration import DatasetConfig
 from saga.settings.checks import check_seed
 
+EMBEDDED_DEPTH = 4
+"""Layers of the tower that ships."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -67,6 +70,8 @@ class PretrainingConfig:
     start: Literal["random", "embedded"] = "random"
     """Weights at the start; "embedded" takes those of the supervisor that ships, but for its words
     and their embeddings."""
+    tower_depth: int = EMBEDDED_DEPTH
+    """Layers of the vision tower."""
     weight_decay: float = 0.03
     """Decoupled weight decay of AdamW (betas 0.9, 0.98)."""
     workers: int = 2
@@ -82,6 +87,13 @@ class PretrainingConfig:
         if self.groups_per_step > fewest:
             raise ValueError(
                 f"groups_per_step is {self.groups_per_step}, but a stage has {fewest} groups in all"
+            )
+        if self.tower_depth < 2:
+            raise ValueError(f"tower_depth must be at least 2, got {self.tower_depth}")
+        if self.start == "embedded" and self.tower_depth != EMBEDDED_DEPTH:
+            raise ValueError(
+                f"start is embedded, whose tower has {EMBEDDED_DEPTH} layers; tower_depth is "
+                f"{self.tower_depth}. Set start: random, or leave tower_depth out"
             )
         for name in ("clutter", "generic_share"):
             if not 0 <= getattr(self, name) <= 1:

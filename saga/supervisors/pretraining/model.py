@@ -5,19 +5,23 @@ from typing import Any
 import torch
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
+from saga.supervisors.pretraining.configuration import EMBEDDED_DEPTH
 from saga.supervisors.pretraining.tokenizer import END, IMAGE, PAD, VIDEO, VISION_END, VISION_START
 
 PATCH, MERGE, HIDDEN = 8, 2, 96
 
 
-def build_model(tokenizer: Any, seed: int) -> Qwen3VLForConditionalGeneration:
+def build_model(
+    tokenizer: Any, seed: int, tower_depth: int = EMBEDDED_DEPTH
+) -> Qwen3VLForConditionalGeneration:
     """A randomly initialised model whose vocabulary is the tokenizer's.
 
-    Images give one token per 16×16 pixels: 6×6 tokens at 96 pixels.
+    Images give one token per 16×16 pixels: 6×6 tokens at 96 pixels. The features of the layer in the
+    tower's middle go to the language model as well (deepstack).
     """
     ids = {token: tokenizer.convert_tokens_to_ids(token) for token in tokenizer.all_special_tokens}
     vision = {
-        "depth": 4,
+        "depth": tower_depth,
         "hidden_size": 64,
         "intermediate_size": 128,
         "num_heads": 4,
@@ -26,7 +30,7 @@ def build_model(tokenizer: Any, seed: int) -> Qwen3VLForConditionalGeneration:
         "temporal_patch_size": 2,
         "out_hidden_size": HIDDEN,
         "num_position_embeddings": 64,
-        "deepstack_visual_indexes": [1],
+        "deepstack_visual_indexes": [tower_depth // 2 - 1],
     }
     text = {
         "vocab_size": len(tokenizer),

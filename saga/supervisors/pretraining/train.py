@@ -87,7 +87,7 @@ class Pretrainer:
         self.tokenizer = build_tokenizer(
             (words.prompt, words.generic_prompt), words.item, words.verdict_key, words.attributes
         )
-        self.model = build_model(self.tokenizer, config.seed)
+        self.model = build_model(self.tokenizer, config.seed, config.tower_depth)
         if config.start == "embedded":
             take_embedded_weights(self.model)
         self.backbone = Qwen3VLBackbone(self.model, self.tokenizer)
