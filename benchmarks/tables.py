@@ -8,10 +8,12 @@ rewrites what stands between the page's markers; no figure there is typed by han
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.floor import H200, Language, Tower, Work, floor_seconds
+from benchmarks.page import filled, head, row
 from benchmarks.presets import PRESETS
 from benchmarks.scaling import PAYS
 from saga.files import write_text
@@ -32,11 +34,11 @@ def step(found: Facts) -> Iterator[str]:
         f"contributed. {_where(found)}"
     )
     yield ""
-    yield from _head("phase, ms", *WAYS.values(), "naive / saga")
+    yield from head("phase, ms", *WAYS.values(), "naive / saga")
     for phase in PHASES:
         ours, naive = (1000 * seconds[way][phase] for way in WAYS)
         ratio = f"{naive / ours:.1f}" if naive and ours and phase not in ("other", "data") else ""
-        yield _row(
+        yield row(
             f"**{phase}**" if phase == "step" else phase, f"{ours:.1f}", f"{naive:.1f}", ratio
         )
     ratios, equal = found["ratios"], found["equal"]
@@ -59,23 +61,23 @@ def versions(found: Facts) -> Iterator[str]:
     before, after = (commit[:7] for commit in found["commits"])
     yield _where(found)
     yield ""
-    yield from _head("embedded example, ms", before, after, "before / after")
+    yield from head("embedded example, ms", before, after, "before / after")
     for name, ratio in found["ratios"].items():
         old, new = (1000 * side[name] for side in found["seconds"])
-        yield _row(name, f"{old:.0f}", f"{new:.0f}", f"{ratio:.2f}")
+        yield row(name, f"{old:.0f}", f"{new:.0f}", f"{ratio:.2f}")
 
 
 def sweep(found: Facts) -> Iterator[str]:
     """How a step grows with each factor."""
-    yield from _head(
+    yield from head(
         "factor", "value", "step, ms", "rollout, ms", "replay, ms", "tower and backward, ms"
     )
     for factor, rows in found["sweep"].items():
-        for row in rows:
-            phases = row["phases"]
+        for measured in rows:
+            phases = measured["phases"]
             tower = phases.get("tower", 0) + phases.get("backward", 0)
-            cells = (row["seconds"], phases.get("rollout", 0), phases.get("replay", 0), tower)
-            yield _row(factor, str(row["value"]), *(f"{1000 * s:.0f}" for s in cells))
+            cells = (measured["seconds"], phases.get("rollout", 0), phases.get("replay", 0), tower)
+            yield row(factor, str(measured["value"]), *(f"{1000 * s:.0f}" for s in cells))
 
 
 def choice(found: Facts) -> Iterator[str]:
@@ -87,13 +89,13 @@ def choice(found: Facts) -> Iterator[str]:
     )
     yield ""
     names = ("contributing", "contributing_explored", "contributing_predicted", "similarity_shift")
-    yield from _head(
+    yield from head(
         "mode", "contributing", "drawn evenly", "predicted", "cosine, shift of the mean"
     )
     for mode, rows in found["modes"].items():
         columns = [[row[name] for row in rows if name in row] for name in names]
         cells = ["–" if not c else f"{sum(c) / len(c):.3f}" for c in columns]
-        yield _row(mode, *cells)
+        yield row(mode, *cells)
 
 
 def retrieval(found: Facts) -> Iterator[str]:
@@ -105,7 +107,7 @@ def retrieval(found: Facts) -> Iterator[str]:
         f"{ratios['vs_matmul_topk']:.2f}."
     )
     yield ""
-    yield from _head(
+    yield from head(
         "embeddings",
         "saga, s",
         "search alone, s",
@@ -118,7 +120,7 @@ def retrieval(found: Facts) -> Iterator[str]:
     for case in found["cases"]:
         seconds, ratios = case["cpu_seconds"], case["cpu_ratios"]
         names = ("saga", "saga_search_only", "pytorch_metric_learning", "matmul_topk")
-        yield _row(
+        yield row(
             case["size"].replace("x", " × "),
             *(f"{seconds[name]:.1f}" if name in seconds else "–" for name in names),
             f"{ratios['vs_pytorch_metric_learning']:.1f}",
@@ -131,11 +133,11 @@ def extraction(found: Facts) -> Iterator[str]:
     """Throughput of extraction over the bare tower's."""
     yield _where(found)
     yield ""
-    yield from _head(
+    yield from head(
         "tower", "bare, ms an image", "preparing an image, ms", "with workers", "without"
     )
     for tower, case in found["towers"].items():
-        yield _row(
+        yield row(
             tower,
             f"{case['bare_ms']:.1f}",
             f"{case['prepare_ms']:.1f}",
@@ -148,7 +150,7 @@ def scaling(found: Facts) -> Iterator[str]:
     """What more GPUs bring, and where that ends."""
     assumed, pays, held = found["assumed"], found["pays_up_to"], found["tokens_held"]
     weak, strong, room = found["weak"], found["strong"]["balanced"], held["room_bytes"]
-    yield from _head(
+    yield from head(
         "GPUs",
         "efficiency, balanced",
         "efficiency, in turns",
@@ -163,7 +165,7 @@ def scaling(found: Facts) -> Iterator[str]:
     columns = (weak["balanced"], weak["turns"], weak["rolled out"], found["weak_slower"])
     for place, (balanced, turns, rolled, slower) in enumerate(zip(*columns)):
         faster = strong[0]["seconds"] / strong[place]["seconds"] if place < len(strong) else None
-        yield _row(
+        yield row(
             str(balanced["gpus"]),
             *(f"{row['efficiency']:.2f}" for row in (balanced, turns, rolled)),
             *(f"{100 * row['wait_share']:.0f} %" for row in (balanced, rolled)),
@@ -223,9 +225,9 @@ def floor(_: Facts) -> Iterator[str]:
     language, tower = Language.of(config.text_config, 2), Tower.of(config.vision_config)
     work = Work(650, [[450] * 8] * 8, 64, 224)
     found = floor_seconds(language, tower, work, H200)
-    yield from _head("part", "least seconds")
+    yield from head("part", "least seconds")
     for part, seconds in found.items():
-        yield _row(part, f"{seconds:.2f}")
+        yield row(part, f"{seconds:.2f}")
 
 
 TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
@@ -246,16 +248,11 @@ def rewritten(page: str) -> str:
     Raises:
         ValueError: if a table's markers are missing.
     """
-    for name, (file, make) in TABLES.items():
-        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, opened, rest = page.partition(begin)
-        _, closed, after = rest.partition(end)
-        if not opened or not closed:
-            raise ValueError(f"the page must hold {begin} and {end}")
-        facts = json.loads((RESULTS / file).read_text()) if file else {}
-        table = "\n".join(make(facts))
-        page = f"{before}{begin}\n{table}\n{end}{after}"
-    return page
+    return filled(page, {name: partial(_made, *table) for name, table in TABLES.items()})
+
+
+def _made(file: str, make: Callable[[Facts], Iterator[str]]) -> Iterator[str]:
+    return make(json.loads((RESULTS / file).read_text()) if file else {})
 
 
 def _where(found: Facts) -> str:
@@ -266,15 +263,6 @@ def _where(found: Facts) -> str:
         f"Measured {place['date'][:10]} at {commit}, {place['hardware']['processor']}, {cores} cores, "
         f"{place['threads']} thread{'s' if place['threads'] > 1 else ''}."
     )
-
-
-def _head(*titles: str) -> Iterator[str]:
-    yield _row(*titles)
-    yield _row("---", *["---:"] * (len(titles) - 1))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _number(value: Any) -> bool:

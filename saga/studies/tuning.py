@@ -76,6 +76,7 @@ def choose(
     tuning = study.tuning
     steps = tuning.steps or study.training.steps or 0
     tuned = Tuned(tuning.data_seed, tuning.seeds, steps, tuning.metric)
+    made = [store.facts(cell) for trial in tried for cell in trial.cells]
     log: list[dict[str, Any]] = []
     for (regime, arm), group in itertools.groupby(tried, lambda trial: (trial.regime, trial.arm)):
         entries = [_entry(trial, tuning.metric, store) for trial in group]
@@ -91,6 +92,7 @@ def choose(
         "tuning": plain_values(tuning),
         "split": "validation",
         "steps": steps,
+        "commits": sorted({str(found.get("git_commit")) for found in made}),
         "settings": log,
     }
     return tuned, facts

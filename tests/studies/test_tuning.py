@@ -84,7 +84,7 @@ def test_the_best_mean_is_chosen_and_everything_tried_is_told(tmp_path):
         assert tuned.settings["small"][arm] == best["setting"] and best["chosen"]
         assert tuned.tried["small"][arm] == len(entries)
         assert sum(entry["chosen"] for entry in entries) == 1
-    assert (tuned.data_seed, log["split"]) == (2, "validation")
+    assert (tuned.data_seed, log["split"], log["commits"]) == (2, "validation", ["abc"])
 
 
 def test_an_arm_that_takes_anothers_settings_is_not_searched():
