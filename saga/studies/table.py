@@ -43,6 +43,9 @@ def _regime(name: str, regime: dict[str, Any], seeds: int) -> Iterator[str]:
         made = f"{_whole(steps, 7)}{_whole(seconds, 9)}"
         each = " ".join(percent(value, 5) for value in found["per_seed"])
         yield f"{arm:<{wide}}{figures}{made}   {each}"
+        for seed, reason in enumerate(found["training_per_seed"]["stopped_early"]):
+            if reason:
+                yield f"  seed {seed} stopped early: {reason}"
     for pair, found in regime["differences"].items():
         each = " ".join("    –" if v is None else f"{100 * v:+5.1f}" for v in found["per_seed"])
         yield f"{pair:<{wide}}{told(found)}   {each}"

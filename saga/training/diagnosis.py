@@ -62,7 +62,8 @@ class CollapseWatch:
             self.reason = (
                 f"the embedding space collapsed: spread {spread:.4f} stayed below "
                 f"{self.config.min_spread} for {self.flat_steps} steps; lower the learning rates or "
-                "raise weights.dml"
+                "raise weights.dml or, if it was as narrow from the first step, lower "
+                "collapse.min_spread"
             )
         elif self.config.barren_steps and self.barren_steps >= self.config.barren_steps:
             self.reason = (

@@ -110,3 +110,14 @@ def test_the_text_shows_every_seed(made):
     text = table(summary)
     for arm in summary["regimes"]["small"]["arms"].values():
         assert " ".join(f"{100 * value:5.1f}" for value in arm["per_seed"]) in text
+
+
+def test_the_text_says_which_seed_of_an_arm_stopped_early_and_why(made):
+    summary = summary_of(*made[:2])
+    assert "stopped" not in table(summary)
+    arms = summary["regimes"]["small"]["arms"]
+    arms["dml"]["training_per_seed"]["stopped_early"] = [None, "the space collapsed"]
+    lines = table(summary).splitlines()
+    assert lines.count("  seed 1 stopped early: the space collapsed") == 1
+    at = lines.index("  seed 1 stopped early: the space collapsed")
+    assert lines[at - 1].startswith("dml ")
