@@ -17,7 +17,7 @@ def cells_of(name: str):
     return study_cells(load_study(STUDIES / name, ["tuned=null", "seeds=1"]), None)
 
 
-@pytest.mark.parametrize("name", ["miniature.yaml", "full.yaml", "large.yaml"])
+@pytest.mark.parametrize("name", ["miniature.yaml", "full.yaml", "large.yaml", "deep.yaml"])
 def test_the_arms_of_a_regime_have_the_same_data_pairs_and_steps(name):
     trained = [cell for cell in cells_of(name) if cell.config.of == "train"]
     for regime in {cell.regime for cell in trained}:
@@ -37,7 +37,8 @@ def test_the_arms_of_the_main_table_have_one_pooler_and_differ_by_their_weights(
 
 def test_what_was_tried_was_tried_on_data_that_no_study_reports_and_no_rate_was_chosen_on():
     tries = load_study(STUDIES / "tries.yaml", [])
-    others = [load_study(STUDIES / f"{name}.yaml", []) for name in ("miniature", "full", "large")]
+    names = ("miniature", "full", "large", "deep")
+    others = [load_study(STUDIES / f"{name}.yaml", []) for name in names]
     used = {s.data.seed for s in others} | {s.tuning.data_seed for s in others}
     assert tries.tuning.data_seed not in used
     cells = [cell for trial in trials(tries) for cell in trial.cells]
