@@ -27,10 +27,12 @@ PARTNERS = {
     "Potential Field": ("dml_potential_field", "saga_potential_field"),
     "generic prompt, no alignment": ("dml", "saga_generic"),
     "SAGA against Proxy-Anchor alone": ("dml_proxy_anchor", "saga"),
-    "SAGA against DML with the usual augmentations": ("dml_augmented", "saga"),
+    "with the usual augmentations": ("dml_augmented", "saga_augmented"),
+    "what verdicts add to alignment with them": ("kl_augmented", "saga_augmented"),
+    "SAGA without against DML with them": ("dml_augmented", "saga"),
     "SAGA against an oracle": ("oracle", "saga"),
-    "the oracle against DML": ("dml", "oracle"),
-    "the oracle against DML + alignment": ("kl", "oracle"),
+    "an oracle against DML": ("dml", "oracle"),
+    "an oracle against DML + alignment": ("kl", "oracle"),
     "verdicts alone, mean pooling, against the tower as it came": ("pretrained", "grpo_only"),
 }
 """What is compared in the main regime beside its five arms: title, and without and with."""
@@ -132,27 +134,6 @@ def arms(found: Facts) -> Iterator[str]:
             )
 
 
-def photos(found: Facts) -> Iterator[str]:
-    """The arms on real photos."""
-    yield from source(found)
-    regime = found["regimes"]["photos"]
-    yield from head(
-        "arm", "R@1", "R@4", "NMI", "R@1 of each seed", "reward", "chosen rates (tried)"
-    )
-    for name, arm in regime["arms"].items():
-        training = arm["training"]
-        yield row(
-            name,
-            *(_rate(arm[metric]) for metric in ("recall_at_1", "recall_at_4", "nmi")),
-            _each(arm["per_seed"], _rate),
-            _change(training["reward_first"], training["reward_last"]),
-            _rates(arm),
-        )
-    yield ""
-    for pair in ("saga-dml", "saga-kl", "grpo-dml"):
-        yield f"- {pair.replace('-', ' − ')}: {_difference(regime, pair)}"
-
-
 def tries(found: Facts) -> Iterator[str]:
     """R@1 of each try on the validation classes."""
     tuning = found["tuning"]
@@ -220,7 +201,9 @@ TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
     "targets": ("results/full.json", targets),
     "regimes": ("results/full.json", regimes),
     "further arms": ("results/full.json", arms),
-    "photos": ("results/cub200-photos.json", photos),
+    "deeper targets": ("results/deep.json", targets),
+    "deeper arms": ("results/deep.json", main_arms),
+    "deeper differences": ("results/deep.json", main_differences),
     "tries": ("tried.json", tries),
 }
 
