@@ -50,16 +50,15 @@ def source(found: Facts) -> Iterator[str]:
 
 
 def main_arms(found: Facts) -> Iterator[str]:
-    """Every arm of the main table."""
+    """Every arm of a main table."""
     yield from source(found)
     yield from head(
         "arm",
         *("R@1", "R@4", "NMI", "R@1 of each seed", "reward, first → last steps"),
         *("true values described", "chosen rates (tried)"),
     )
-    arms = found["regimes"][HAZY]["arms"]
-    for name in MAIN:
-        arm, training = arms[name], arms[name]["training"]
+    for name, arm in found["regimes"][HAZY]["arms"].items():
+        training = arm["training"]
         yield row(
             name,
             *(_rate(arm[metric]) for metric in ("recall_at_1", "recall_at_4", "nmi")),
@@ -71,7 +70,7 @@ def main_arms(found: Facts) -> Iterator[str]:
 
 
 def main_differences(found: Facts) -> Iterator[str]:
-    """Every difference of the main table, with both intervals."""
+    """Every difference of a main table, with both intervals."""
     yield from head(
         "difference of R@1", "points", "95 %, clustered by class", "95 %, over seeds", "each seed"
     )
