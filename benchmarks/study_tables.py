@@ -5,20 +5,14 @@
 rewrites what stands between the page's markers. R@1 and other rates in per cent, differences in points.
 """
 
-import json
-import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
-from benchmarks.page import filled, head, row
-from saga.files import write_text
+from benchmarks.page import Facts, Tables, head, rewrite, row
 from saga.studies.explanation_table import explanation_table
 
 STUDIES = Path(__file__).parents[1] / "configs" / "studies"
 HAZY = "hazy_habitat"
-Facts = dict[str, Any]
 
 MAIN = ("dml", "grpo", "kl", "kl_only", "pretrained", "saga")
 PARTNERS = {
@@ -193,7 +187,7 @@ def _time(seconds: float) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
-TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
+TABLES: Tables = {
     "arms": ("results/miniature.json", main_arms),
     "differences": ("results/miniature.json", main_differences),
     "explained": ("explained/miniature.json", explained),
@@ -207,19 +201,5 @@ TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
 }
 
 
-def rewritten(page: str) -> str:
-    """The page with all its tables as the results are now.
-
-    Raises:
-        ValueError: if a table's markers are missing.
-    """
-    return filled(page, {name: partial(_made, *table) for name, table in TABLES.items()})
-
-
-def _made(file: str, make: Callable[[Facts], Iterator[str]]) -> Iterator[str]:
-    return make(json.loads((STUDIES / file).read_text()))
-
-
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    write_text(target, rewritten(target.read_text()))
+    rewrite(TABLES, STUDIES)

@@ -5,21 +5,16 @@
 rewrites what stands between the page's markers; no figure there is typed by hand.
 """
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.floor import H200, Language, Tower, Work, floor_seconds
-from benchmarks.page import filled, head, row
+from benchmarks.page import Facts, Tables, head, rewrite, row
 from benchmarks.presets import PRESETS
 from benchmarks.scaling import PAYS
-from saga.files import write_text
 
 RESULTS = Path(__file__).parent / "results"
-Facts = dict[str, Any]
 PHASES = ("rollout", "replay", "attention", "tower", "dml", "optimizer", "data", "other", "step")
 WAYS = {"ours": "saga", "naive": "naive"}
 
@@ -230,7 +225,7 @@ def floor(_: Facts) -> Iterator[str]:
         yield row(part, f"{seconds:.2f}")
 
 
-TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
+TABLES: Tables = {
     "floor": ("", floor),
     "step": ("step-tiny-cpu.json", step),
     "sweep": ("step-tiny-cpu.json", sweep),
@@ -240,19 +235,6 @@ TABLES: dict[str, tuple[str, Callable[[Facts], Iterator[str]]]] = {
     "retrieval": ("retrieval.json", retrieval),
     "extraction": ("extraction.json", extraction),
 }
-
-
-def rewritten(page: str) -> str:
-    """The page with all its tables as the results are now.
-
-    Raises:
-        ValueError: if a table's markers are missing.
-    """
-    return filled(page, {name: partial(_made, *table) for name, table in TABLES.items()})
-
-
-def _made(file: str, make: Callable[[Facts], Iterator[str]]) -> Iterator[str]:
-    return make(json.loads((RESULTS / file).read_text()) if file else {})
 
 
 def _where(found: Facts) -> str:
@@ -270,5 +252,4 @@ def _number(value: Any) -> bool:
 
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    write_text(target, rewritten(target.read_text()))
+    rewrite(TABLES, RESULTS)

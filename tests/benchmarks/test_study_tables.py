@@ -4,20 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.study_tables import TABLES, arms, regimes, rewritten, tries
+from benchmarks.page import filled
+from benchmarks.study_tables import STUDIES, TABLES, arms, regimes, tries
 
 PAGE = Path(__file__).parents[2] / "docs/study.md"
 
 
 def test_the_page_holds_what_the_results_say():
-    assert rewritten(PAGE.read_text()) == PAGE.read_text(), (
+    assert filled(PAGE.read_text(), TABLES, STUDIES) == PAGE.read_text(), (
         "run python -m benchmarks.study_tables docs/study.md"
     )
 
 
 def test_a_page_without_a_table_s_place_is_refused():
     with pytest.raises(ValueError, match=f"must hold <!-- {next(iter(TABLES))} -->"):
-        rewritten("nothing")
+        filled("nothing", TABLES, STUDIES)
 
 
 STUDY = {
