@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.page import Facts, Tables, head, rewrite, row
 from saga.studies.explanation_table import explanation_table
+from saga.studies.targets import told
 
 STUDIES = Path(__file__).parents[1] / "configs" / "studies"
 HAZY = "hazy_habitat"
@@ -55,8 +56,7 @@ def main_arms(found: Facts) -> Iterator[str]:
         training = arm["training"]
         yield row(
             name,
-            *(_rate(arm[metric]) for metric in ("recall_at_1", "recall_at_4", "nmi")),
-            _each(arm["per_seed"], _rate),
+            *_figures(arm),
             _change(training["reward_first"], training["reward_last"]),
             _change(training["accuracy_first"], training["accuracy_last"]),
             _rates(arm),
@@ -119,12 +119,7 @@ def arms(found: Facts) -> Iterator[str]:
     yield from head("arm", "R@1", "R@4", "NMI", "R@1 of each seed", "chosen rates (tried)")
     for name, arm in regime["arms"].items():
         if name not in MAIN:
-            yield row(
-                name,
-                *(_rate(arm[metric]) for metric in ("recall_at_1", "recall_at_4", "nmi")),
-                _each(arm["per_seed"], _rate),
-                _rates(arm),
-            )
+            yield row(name, *_figures(arm), _rates(arm))
 
 
 def tries(found: Facts) -> Iterator[str]:
@@ -146,11 +141,13 @@ def _difference(regime: Facts, pair: str) -> str:
     values = regime["differences"].get(pair)
     if values is None:
         return ""
-    over_seeds = _interval(values, "seed_low", "seed_high")
-    return (
-        f"{_points(values['mean'])} (classes {_interval(values, 'low', 'high')}; seeds {over_seeds}); "
-        f"{_each(values['per_seed'], _points)}"
-    )
+    return f"{told(values)}; {_each(values['per_seed'], _points)}"
+
+
+def _figures(arm: Facts) -> Iterator[str]:
+    """R@1, R@4 and NMI, and R@1 of each seed."""
+    yield from (_rate(arm[metric]) for metric in ("recall_at_1", "recall_at_4", "nmi"))
+    yield _each(arm["per_seed"], _rate)
 
 
 def _rates(arm: Facts) -> str:
