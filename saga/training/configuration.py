@@ -111,7 +111,8 @@ class CollapseConfig:
     """When training stops early because the embedding space has collapsed."""
 
     min_spread: float = 0.02
-    """Smallest allowed 1 - mean pairwise cosine similarity of a batch's embeddings."""
+    """Smallest allowed 1 - mean pairwise cosine similarity of a batch's embeddings; for a space that
+    begins narrower than twice this, half of what it begins with."""
     patience: int = 20
     """Steps in a row below min_spread after which training stops; 0 never stops."""
     barren_steps: int = 30

@@ -1,6 +1,7 @@
 """Is training healthy? Embedding spread, similarity histogram, and when to stop early."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,6 +9,9 @@ from torch import Tensor
 from saga.training.configuration import CollapseConfig
 
 HISTOGRAM_BINS = 10
+SHARE_OF_THE_START = 0.5
+"""A space that began narrow may still lose this share of its first step's spread: means of untrained
+tokens are as alike as a collapsed space, and not collapsed."""
 
 
 @torch.no_grad()
@@ -45,6 +49,8 @@ class CollapseWatch:
     flat_steps: int = 0
     barren_steps: int = 0
     reason: str | None = field(default=None)
+    bound: float | None = None
+    """Spread below which a step is flat; set by the first step."""
 
     def observe(self, spread: float, contributing: float | None, finite: bool) -> str | None:
         """Take one step's figures; returns the reason to stop, or None.
@@ -54,16 +60,17 @@ class CollapseWatch:
             contributing: share of contributing pairs; None for an arm without rollouts.
             finite: whether every loss and gradient was finite.
         """
-        self.flat_steps = self.flat_steps + 1 if spread < self.config.min_spread else 0
+        if self.bound is None:
+            self.bound = min(self.config.min_spread, SHARE_OF_THE_START * spread)
+        self.flat_steps = self.flat_steps + 1 if spread < self.bound else 0
         self.barren_steps = self.barren_steps + 1 if contributing == 0 else 0
         if not finite:
             self.reason = "a loss or gradient was not finite; lower the learning rates"
         elif self.config.patience and self.flat_steps >= self.config.patience:
             self.reason = (
                 f"the embedding space collapsed: spread {spread:.4f} stayed below "
-                f"{self.config.min_spread} for {self.flat_steps} steps; lower the learning rates or "
-                "raise weights.dml or, if it was as narrow from the first step, lower "
-                "collapse.min_spread"
+                f"{self.bound:.4g} for {self.flat_steps} steps; lower the learning rates or raise "
+                "weights.dml"
             )
         elif self.config.barren_steps and self.barren_steps >= self.config.barren_steps:
             self.reason = (
@@ -72,3 +79,14 @@ class CollapseWatch:
                 "pairs, a higher temperature or another supervisor"
             )
         return self.reason
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run has to know."""
+        state = asdict(self)
+        del state["config"]
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting where `state_dict` was taken."""
+        for name, value in state.items():
+            setattr(self, name, value)

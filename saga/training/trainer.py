@@ -401,7 +401,7 @@ class Trainer:
                 "sampler": self.batches.state_dict(),
                 "chooser": self.chooser.state_dict(),
                 "rows": self.rows,
-                "watch": [self.watch.flat_steps, self.watch.barren_steps, self.watch.reason],
+                "watch": self.watch.state_dict(),
             },
         )
 
@@ -417,7 +417,7 @@ class Trainer:
         self.batches.load_state_dict(state.values["sampler"])
         self.chooser.load_state_dict(state.values["chooser"])
         self.rows = list(state.values["rows"])
-        self.watch.flat_steps, self.watch.barren_steps, self.watch.reason = state.values["watch"]
+        self.watch.load_state_dict(state.values["watch"])
         self.steps_done = state.step
 
     def retriever(self, provenance: dict[str, Any]) -> Retriever:

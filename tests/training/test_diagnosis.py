@@ -1,5 +1,6 @@
 """When training is stopped early, and why."""
 
+import json
 import math
 
 import pytest
@@ -51,7 +52,7 @@ def test_equal_embeddings_have_no_spread_and_their_pairs_are_still_counted():
 
 def test_a_flat_space_stops_training_after_patience_and_says_so():
     watch = CollapseWatch(CONFIG)
-    assert told(watch, (0.05, 1, True), (0.05, 1, True)) == [None, None]
+    assert told(watch, (0.5, 1, True), (0.05, 1, True), (0.05, 1, True)) == [None] * 3
     (reason,) = told(watch, (0.05, 1, True))
     assert "collapsed" in reason and "spread 0.0500 stayed below 0.1 for 3 steps" in reason
     assert "learning rates" in reason
@@ -59,9 +60,24 @@ def test_a_flat_space_stops_training_after_patience_and_says_so():
 
 def test_one_good_step_starts_the_count_again():
     watch = CollapseWatch(CONFIG)
-    steps = [(0.05, 1, True), (0.05, 1, True), (0.1, 1, True)] * 3
-    assert told(watch, *steps) == [None] * 9
+    steps = [(0.1, 1, True), (0.05, 1, True), (0.05, 1, True), (0.2, 1, True)] * 3
+    assert told(watch, (0.2, 1, True), *steps) == [None] * 13
     assert told(watch, *[(0.5, 0, True), (0.5, 0.1, True)] * 3) == [None] * 6
+
+
+def test_a_space_that_begins_narrow_may_stay_so_but_not_lose_half_of_it():
+    watch = CollapseWatch(CONFIG)
+    assert told(watch, *[(0.04, 1, True), (0.021, 1, True)] * 5) == [None] * 10
+    *_, reason = told(watch, *[(0.019, 1, True)] * 3)
+    assert "spread 0.0190 stayed below 0.02 for 3 steps" in reason
+
+
+def test_a_resumed_watch_counts_on_from_the_first_step_s_spread():
+    watch, resumed = CollapseWatch(CONFIG), CollapseWatch(CONFIG)
+    told(watch, (0.04, 1, True), (0.019, 1, True), (0.019, 0, True))
+    resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
+    assert resumed == watch
+    assert "collapsed" in told(resumed, (0.019, 1, True))[0]
 
 
 def test_steps_without_a_contributing_pair_stop_training_and_say_so():
@@ -88,7 +104,8 @@ def test_zero_patience_never_stops(step):
 # Through train() ---------------------------------------------------------------------------------
 
 
-def test_a_collapsed_space_ends_the_run_early_with_its_reason(birds, tiny):
+def test_a_collapsed_space_ends_the_run_early_with_its_reason(birds, tiny, monkeypatch):
+    monkeypatch.setattr("saga.training.diagnosis.SHARE_OF_THE_START", math.inf)
     arm = made_arm(tiny, (1.0, 0.0, 0.0), steps=6, collapse=CollapseConfig(2.0, patience=2))
     seen = []
     _, history = train(arm, birds, made_pairs(birds), progress=lambda at: seen.append(at.step))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -210,7 +211,8 @@ def test_the_policy_is_held_to_the_untrained_encoder_also_after_a_resume(birds):
     assert apart[0] == pytest.approx(0, abs=1e-6) and min(apart[1:]) > 1e-6
 
 
-def test_counts_of_bad_steps_and_the_history_go_on(birds, tmp_path):
+def test_counts_of_bad_steps_and_the_history_go_on(birds, tmp_path, monkeypatch):
+    monkeypatch.setattr("saga.training.diagnosis.SHARE_OF_THE_START", math.inf)
     arm = made_arm(
         EMBEDDED,
         (1.0, 0.0, 0.0),
