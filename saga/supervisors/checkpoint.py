@@ -1,4 +1,4 @@
-"""Loads a multimodal LLM from a folder or the hub: one code path for 0.6 million and 8 billion parameters.
+"""Loads a multimodal LLM from a folder or the hub: one code path for 0.8 million and 8 billion parameters.
 
 What comes back is split the way saga uses it: the vision tower (to be trained), the frozen language
 backbone, the tokenizer's chat format and the image preprocessing that belongs to the weights.

@@ -220,7 +220,7 @@ def test_photos_too_few_to_hold_some_out_are_told(cub):
         ({"dataset": DatasetConfig()}, "dataset.layout must be cub200"),
         ({"held_out_photos": 0}, "held_out_photos must be at least 1"),
         ({"tower_depth": 1}, "tower_depth must be at least 2"),
-        ({"start": "embedded", "tower_depth": 8}, "has 4 layers; tower_depth is 8"),
+        ({"start": "embedded", "tower_depth": 4}, "has 8 layers; tower_depth is 4"),
     ],
 )
 def test_impossible_settings_are_refused(change, message):

@@ -6,7 +6,7 @@ from typing import Literal
 from saga.data.configuration import DatasetConfig
 from saga.settings.checks import check_seed
 
-EMBEDDED_DEPTH = 4
+EMBEDDED_DEPTH = 8
 """Layers of the tower that ships."""
 
 
