@@ -143,9 +143,9 @@ def tries(found: Facts) -> Iterator[str]:
 
 
 def _main(found: Facts) -> Facts:
-    """The hazy habitat, or the one regime that a study has instead."""
-    regimes = found["regimes"]
-    return regimes[HAZY] if HAZY in regimes else next(iter(regimes.values()))
+    """The hazy habitat, or the regime that a study has instead."""
+    made = {name: regime for name, regime in found["regimes"].items() if regime["arms"]}
+    return made[HAZY] if HAZY in made else next(iter(made.values()))
 
 
 def _difference(regime: Facts, pair: str) -> str:
