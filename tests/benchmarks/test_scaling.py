@@ -47,11 +47,11 @@ SETTING = Setting(SIZES, pairs=4, wanted=4, contributing=0.5, rounds=6, lengths=
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    return measured(tmp_path_factory.mktemp("two"), steps=3)
+    return measured(tmp_path_factory.mktemp("two"), steps=6)
 
 
 def test_two_processes_send_what_the_formula_says_to_the_byte(two):
-    assert len(two["bytes"]) == 3
+    assert len(two["bytes"]) == 6
     for of_step in two["bytes"]:
         assert of_step["measured"] == [of_step["formula"]["total"]] * 2
     assert len({of_step["formula"]["completions"] for of_step in two["bytes"]}) > 1

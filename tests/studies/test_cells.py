@@ -83,16 +83,16 @@ def test_what_cannot_be_a_study_is_refused(study, override, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["miniature", "full"])
-def test_in_the_committed_studies_arms_differ_by_what_their_names_say(name):
+@pytest.mark.parametrize(("name", "grpo"), [("miniature", 1.0), ("full", 3.0)])
+def test_in_the_committed_studies_arms_differ_by_what_their_names_say(name, grpo):
     study = load_study(CONFIGS / f"{name}.yaml", ["tuned=null"])
     cells = [c for c in study_cells(study, None) if c.regime == "hazy_habitat" and c.seed == 0]
     weights = {c.arm: c.config.training.weights for c in cells}
     expected = {
         "dml": (0.5, 0, 0),
         "kl": (0.5, 0, 5.0),
-        "grpo": (0.5, 3.0, 0),
-        "saga": (0.5, 3.0, 5.0),
+        "grpo": (0.5, grpo, 0),
+        "saga": (0.5, grpo, 5.0),
         "kl_only": (0, 0, 5.0),
     }
     assert {

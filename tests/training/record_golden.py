@@ -46,7 +46,8 @@ def trajectory(device: Literal["cpu", "cuda"] = "cpu") -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             birds = made_birds(Path(folder))
             supervisor = replace(EMBEDDED, device=device)
-            arm = made_arm(supervisor, (0.5, 0.3, 5.0), steps=6, max_rounds=4, term_norms_every=1)
+            settings = {"contributing_pairs": 5, "max_rounds": 4, "term_norms_every": 1}
+            arm = made_arm(supervisor, (0.5, 0.3, 5.0), steps=6, **settings)
             pairs = made_pairs(birds, "stratified")
             _, history = train(arm, birds, pairs)
             pixels = [
